@@ -19,8 +19,9 @@ namespace fourstep {
 }  // namespace fourstep
 
 // FOURSTEP_CHECK(rows == 4) or FOURSTEP_CHECK(rows == 4, "rows {}", rows).
-#define FOURSTEP_CHECK(condition, ...)                                                            \
-  do {                                                                                            \
-    if (!(condition)) [[unlikely]]                                                                \
-      ::fourstep::CheckFailed(__FILE__, __LINE__, #condition, std::string(__VA_OPT__(::fmt::format(__VA_ARGS__)))); \
+#define FOURSTEP_CHECK(condition, ...)                                              \
+  do {                                                                              \
+    if (!(condition)) [[unlikely]]                                                  \
+      ::fourstep::CheckFailed(__FILE__, __LINE__, #condition,                       \
+                              std::string(__VA_OPT__(::fmt::format(__VA_ARGS__)))); \
   } while (false)

@@ -1,6 +1,6 @@
-// Error: the fault lies with the user, a file or a request. One line for people: where, what, what was expected.
-// Thrown by the library, caught in main (exit status 2), per request, and in bindings. Anything else that reaches
-// main is a run-time failure (exit status 1).
+// Error: the fault lies with the user, a file or a request. One line for people: where, what, what was
+// expected. Thrown by the library, caught in main (exit status 2), per request, and in bindings. Anything
+// else that reaches main is a run-time failure (exit status 1).
 #pragma once
 
 #include <fmt/format.h>
@@ -31,8 +31,8 @@ template <typename... Args>
   return Error(std::move(where), fmt::format(format, std::forward<Args>(args)...));
 }
 
-// A text from outside as it may stand in a message or on a terminal: control characters and invalid UTF-8 escaped,
-// cut at `max_bytes`.
+// A text from outside as it may stand in a message or on a terminal: control characters and invalid UTF-8
+// escaped, cut at `max_bytes`.
 std::string Printable(std::string_view text, size_t max_bytes = 80);
 
 }  // namespace fourstep

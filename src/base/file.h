@@ -9,11 +9,12 @@
 
 namespace fourstep {
 
-// Throws Error (naming the path) where it is missing, not a regular file, unreadable or larger than `max_bytes`.
+// Throws Error (naming the path) where it is missing, not a regular file, unreadable or larger than
+// `max_bytes`.
 std::string ReadFile(const std::filesystem::path& path, size_t max_bytes);
 
-// A read-only mapping of a whole regular file. Movable; unmapped by the destructor. A file that shrinks while it is
-// mapped kills the process (SIGBUS): checkpoints must not be changed while a model is loaded from them.
+// A read-only mapping of a whole regular file. Movable; unmapped by the destructor. A file that shrinks while
+// it is mapped kills the process (SIGBUS): checkpoints must not be changed while a model is loaded from them.
 class MappedFile {
  public:
   // Throws Error naming the path.
@@ -32,12 +33,13 @@ class MappedFile {
   std::span<const std::byte> bytes_;
 };
 
-// A file or folder that appears at `destination` only with Commit(): written under a temporary name beside it,
-// renamed at the end, removed by the destructor otherwise (an error, an interrupt that unwinds).
+// A file or folder that appears at `destination` only with Commit(): written under a temporary name beside
+// it, renamed at the end, removed by the destructor otherwise (an error, an interrupt that unwinds).
 class AtomicOutput {
  public:
   enum class Kind { kFile, kFolder };
-  // Throws Error where `destination` exists already (unless `replace`, files only) or its parent is no folder.
+  // Throws Error where `destination` exists already (unless `replace`, files only) or its parent is no
+  // folder.
   AtomicOutput(std::filesystem::path destination, Kind kind, bool replace = false);
   ~AtomicOutput();
   AtomicOutput(const AtomicOutput&) = delete;

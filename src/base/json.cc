@@ -9,7 +9,8 @@
 namespace fourstep {
 namespace {
 
-// Builds the value while it watches depth and duplicate keys, which nlohmann's own callback cannot refuse cheaply.
+// Builds the value while it watches depth and duplicate keys, which nlohmann's own callback cannot refuse
+// cheaply.
 class LimitedBuilder : public nlohmann::detail::json_sax_dom_parser<Json> {
   using Base = nlohmann::detail::json_sax_dom_parser<Json>;
 
@@ -136,7 +137,9 @@ int64_t JsonReader::IntOr(const std::string& key, int64_t fallback, int64_t low,
 double JsonReader::NumberOr(const std::string& key, double fallback, double low, double high) const {
   return Has(key) ? Number(key, low, high) : fallback;
 }
-bool JsonReader::BoolOr(const std::string& key, bool fallback) const { return Has(key) ? Bool(key) : fallback; }
+bool JsonReader::BoolOr(const std::string& key, bool fallback) const {
+  return Has(key) ? Bool(key) : fallback;
+}
 std::string JsonReader::StringOr(const std::string& key, const std::string& fallback) const {
   return Has(key) ? String(key) : fallback;
 }

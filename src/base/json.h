@@ -1,5 +1,5 @@
-// JSON from outside (checkpoints, requests, task lines): parsed with limits, read with types, and every fault an
-// Error that names the place and the field. The parser itself is nlohmann's.
+// JSON from outside (checkpoints, requests, task lines): parsed with limits, read with types, and every fault
+// an Error that names the place and the field. The parser itself is nlohmann's.
 #pragma once
 
 #include <cstddef>
@@ -19,8 +19,8 @@ struct JsonLimits {
   int max_depth = 64;  // deeper nesting would let a hostile file exhaust the stack of a recursive reader
 };
 
-// Parses exactly one value. Refuses (Error naming `where`): invalid JSON or UTF-8, more than the limits, a key that
-// stands twice in one object.
+// Parses exactly one value. Refuses (Error naming `where`): invalid JSON or UTF-8, more than the limits, a
+// key that stands twice in one object.
 Json ParseJson(std::string_view text, const std::string& where, const JsonLimits& limits = {});
 
 // One line, compact, for people's strings as UTF-8; invalid UTF-8 becomes U+FFFD.
@@ -32,8 +32,8 @@ class JsonReader {
   // Throws unless `object` is an object. `object` must outlive the reader.
   JsonReader(const Json& object, std::string where);
 
-  bool Has(const std::string& key) const;          // present and not null
-  const Json& Get(const std::string& key) const;   // throws where missing
+  bool Has(const std::string& key) const;         // present and not null
+  const Json& Get(const std::string& key) const;  // throws where missing
 
   int64_t Int(const std::string& key, int64_t low, int64_t high) const;
   double Number(const std::string& key, double low, double high) const;  // finite, within [low, high]

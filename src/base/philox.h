@@ -1,6 +1,6 @@
-// Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011): a counter-based generator.
-// A draw is a pure function of (key, counter), so it depends on nothing else: not on the batch, the slot, the
-// thread or what was drawn before. The one source of randomness of sampling, on CPU and GPU.
+// Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011): a counter-based
+// generator. A draw is a pure function of (key, counter), so it depends on nothing else: not on the batch,
+// the slot, the thread or what was drawn before. The one source of randomness of sampling, on CPU and GPU.
 #pragma once
 
 #include <cstdint>
@@ -13,7 +13,8 @@ struct Philox4 {
   uint32_t v[4];
 };
 
-// `key` is the request's seed, `counter_low` the position of the token, `counter_high` the purpose of the draw.
+// `key` is the request's seed, `counter_low` the position of the token, `counter_high` the purpose of the
+// draw.
 FOURSTEP_HD Philox4 Philox(uint64_t key, uint64_t counter_low, uint64_t counter_high = 0) {
   uint32_t c0 = static_cast<uint32_t>(counter_low), c1 = static_cast<uint32_t>(counter_low >> 32);
   uint32_t c2 = static_cast<uint32_t>(counter_high), c3 = static_cast<uint32_t>(counter_high >> 32);
@@ -32,15 +33,17 @@ FOURSTEP_HD Philox4 Philox(uint64_t key, uint64_t counter_low, uint64_t counter_
 }
 
 // Uniform in [0, 1) with 24 bits: exact in float, never 1.
-FOURSTEP_HD float UniformFloat(uint32_t bits) { return static_cast<float>(bits >> 8) * 0x1.0p-24f; }
+FOURSTEP_HD float UniformFloat(uint32_t bits) {
+  return static_cast<float>(bits >> 8) * 0x1.0p-24f;
+}
 
 // Uniform in [0, 1) with 53 bits.
 FOURSTEP_HD double UniformDouble(uint32_t high, uint32_t low) {
   return static_cast<double>((uint64_t{high} << 32 | low) >> 11) * 0x1.0p-53;
 }
 
-// A stream of draws for host code that needs many (problem generators, tests). Same seed and stream, same draws,
-// on every machine.
+// A stream of draws for host code that needs many (problem generators, tests). Same seed and stream, same
+// draws, on every machine.
 class PhiloxStream {
  public:
   explicit PhiloxStream(uint64_t seed, uint64_t stream = 0) : seed_(seed), stream_(stream) {}
@@ -64,7 +67,9 @@ class PhiloxStream {
   }
 
   // Uniform in [low, high], both included.
-  int Between(int low, int high) { return low + static_cast<int>(Below(static_cast<uint32_t>(high - low + 1))); }
+  int Between(int low, int high) {
+    return low + static_cast<int>(Below(static_cast<uint32_t>(high - low + 1)));
+  }
 
   double Uniform() {
     const uint32_t high = NextBits();

@@ -1,4 +1,5 @@
-// A progress line for work that takes more than a moment: on a terminal only, on standard error, gone when done.
+// A progress line for work that takes more than a moment: on a terminal only, on standard error, gone when
+// done.
 #pragma once
 
 #include <chrono>

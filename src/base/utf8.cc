@@ -8,7 +8,7 @@ namespace fourstep {
 namespace {
 
 struct LeadByte {
-  size_t length_bytes;              // 0: cannot begin a character
+  size_t length_bytes;                    // 0: cannot begin a character
   unsigned char second_low, second_high;  // allowed range of the second byte
 };
 

@@ -11,7 +11,8 @@ namespace fourstep {
 // Bytes (1..4) of the valid character that `text` begins with, 0 where it begins with none or is empty.
 size_t Utf8Length(std::string_view text);
 
-// The code point of the valid character at the start of `text` and its length in bytes; {0xFFFD, 1} where invalid.
+// The code point of the valid character at the start of `text` and its length in bytes; {0xFFFD, 1} where
+// invalid.
 struct CodePoint {
   uint32_t value;
   size_t length_bytes;
@@ -23,7 +24,8 @@ void AppendUtf8(std::string& out, uint32_t code_point);
 // `text` with every maximal invalid part replaced by U+FFFD, as Unicode recommends (and Python and Rust do).
 std::string ReplaceInvalidUtf8(std::string_view text);
 
-// Bytes at the end of `text` (0..3) that begin a character but do not complete it: what streaming must hold back.
+// Bytes at the end of `text` (0..3) that begin a character but do not complete it: what streaming must hold
+// back.
 size_t IncompleteUtf8Suffix(std::string_view text);
 
 }  // namespace fourstep

@@ -1,10 +1,8 @@
-// The subcommands of `fourstep`, one file each. Every Add function declares its options on a subcommand of `app`
-// and sets what runs when that subcommand was chosen. Messages for people go to standard error, results to
-// standard output.
+// The subcommands of `fourstep`, one file each. Every Add function declares its options on a subcommand of
+// `app` and sets what runs when that subcommand was chosen. Messages for people go to standard error, results
+// to standard output.
 #pragma once
 
 #include <CLI/CLI.hpp>
 
-namespace fourstep::cli {
-
-}  // namespace fourstep::cli
+namespace fourstep::cli {}  // namespace fourstep::cli

@@ -10,7 +10,8 @@ namespace {
 
 // Exit statuses: 0 done, 1 a failure at run time, 2 the user's or a file's fault.
 int Run(int argc, char** argv) {
-  CLI::App app{"fourstep runs 4-bit (NVFP4) reasoning models at low latency without giving up their accuracy"};
+  CLI::App app{
+      "fourstep runs 4-bit (NVFP4) reasoning models at low latency without giving up their accuracy"};
   app.require_subcommand(1);
   app.set_version_flag("--version", "fourstep 0.1.0");
   try {

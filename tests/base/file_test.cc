@@ -21,7 +21,9 @@ class FileTest : public testing::Test {
     fs::create_directories(folder_);
   }
   void TearDown() override { fs::remove_all(folder_); }
-  size_t NumEntries() const { return std::distance(fs::directory_iterator(folder_), fs::directory_iterator()); }
+  size_t NumEntries() const {
+    return std::distance(fs::directory_iterator(folder_), fs::directory_iterator());
+  }
   fs::path folder_;
 };
 

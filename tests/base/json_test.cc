@@ -53,7 +53,9 @@ TEST(JsonReader, ReadsTypesAndNamesFaults) {
   EXPECT_THROW(JsonReader(object["s"], "f"), Error);
 }
 
-TEST(DumpJson, ReplacesInvalidUtf8) { EXPECT_EQ(DumpJson(Json("a\xff")), "\"a\xEF\xBF\xBD\""); }
+TEST(DumpJson, ReplacesInvalidUtf8) {
+  EXPECT_EQ(DumpJson(Json("a\xff")), "\"a\xEF\xBF\xBD\"");
+}
 
 }  // namespace
 }  // namespace fourstep

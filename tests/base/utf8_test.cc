@@ -20,7 +20,7 @@ TEST(Utf8, EveryCodePointRoundTrips) {
 }
 
 TEST(Utf8, ReplacesMaximalInvalidParts) {
-  EXPECT_EQ(ReplaceInvalidUtf8("a\xF0\x9F\x98z"), "a\uFFFDz");         // truncated: one
+  EXPECT_EQ(ReplaceInvalidUtf8("a\xF0\x9F\x98z"), "a\uFFFDz");          // truncated: one
   EXPECT_EQ(ReplaceInvalidUtf8("\xC0\xAF"), "\uFFFD\uFFFD");            // overlong: two
   EXPECT_EQ(ReplaceInvalidUtf8("\xED\xA0\x80"), "\uFFFD\uFFFD\uFFFD");  // surrogate: three
   EXPECT_EQ(ReplaceInvalidUtf8("\xF4\x90\x80\x80"), "\uFFFD\uFFFD\uFFFD\uFFFD");
