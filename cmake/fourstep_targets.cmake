@@ -14,7 +14,6 @@ if(CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
 endif()
 
 find_package(fmt REQUIRED)
-find_package(spdlog REQUIRED)
 find_package(nlohmann_json REQUIRED)
 find_package(CLI11 REQUIRED)
 find_package(OpenMP REQUIRED COMPONENTS CXX)
@@ -22,6 +21,10 @@ find_package(Threads REQUIRED)
 find_package(PkgConfig REQUIRED)
 pkg_check_modules(PCRE2 REQUIRED IMPORTED_TARGET libpcre2-8)
 pkg_check_modules(UTF8PROC REQUIRED IMPORTED_TARGET libutf8proc)
+
+# A static program runs on machines that have none of the packages above. Debian ships fmt without an archive, so
+# its header-only form stands in.
+set(FOURSTEP_FMT $<IF:$<BOOL:${FOURSTEP_STATIC}>,fmt::fmt-header-only,fmt::fmt>)
 
 add_library(fourstep_flags INTERFACE)
 # -ffp-contract=off: the numeric contract fixes every rounding, so the compiler may not fuse a multiply and an add
@@ -37,6 +40,9 @@ if(FOURSTEP_SANITIZE)
   target_compile_options(fourstep_flags INTERFACE -fsanitize=${FOURSTEP_SANITIZE} -fno-omit-frame-pointer
                          -fno-sanitize-recover=all)
   target_link_options(fourstep_flags INTERFACE -fsanitize=${FOURSTEP_SANITIZE})
+endif()
+if(FOURSTEP_STATIC)
+  target_link_options(fourstep_flags INTERFACE -static)
 endif()
 if(FOURSTEP_FUZZ)
   target_compile_options(fourstep_flags INTERFACE -fsanitize=fuzzer-no-link)

@@ -2,7 +2,7 @@
 # Installs the Debian packages that the build needs and this machine lacks. Arguments: further packages.
 set -euo pipefail
 
-packages=(g++ cmake ninja-build pkg-config nlohmann-json3-dev libcli11-dev libspdlog-dev libfmt-dev libpcre2-dev
+packages=(g++ cmake ninja-build pkg-config nlohmann-json3-dev libcli11-dev libfmt-dev libpcre2-dev
           libutf8proc-dev "$@")
 missing=()
 for package in "${packages[@]}"; do
