@@ -1,0 +1,35 @@
+// E2M1, the 4-bit float of NVFP4 and MXFP4: 1 sign, 2 exponent (bias 1), 1 mantissa bit. Magnitudes
+// 0, 0.5, 1, 1.5, 2, 3, 4, 6 in the order of their codes; no infinities, no NaN; code 8 is negative zero.
+// Source: OCP Microscaling Formats (MX) v1.0, 5.3.3.
+#pragma once
+
+#include <cstdint>
+
+#include "base/host_device.h"
+
+namespace fourstep {
+
+struct E2M1 {
+  static constexpr float kMax = 6.0f;
+
+  // Twice the value, an integer in -12..12: sums of products of these are exact in int32.
+  static FOURSTEP_HD int32_t DecodeDoubled(uint8_t code) {
+    // Eight 4-bit entries, code c in bits 4c..4c+3: 0 1 2 3 4 6 8 12.
+    const auto magnitude = static_cast<int32_t>(0xC8643210u >> (4 * (code & 7u)) & 0xFu);
+    return code & 8u ? -magnitude : magnitude;
+  }
+
+  static FOURSTEP_HD float Decode(uint8_t code) { return 0.5f * static_cast<float>(DecodeDoubled(code)); }
+
+  // To nearest, ties to the even code, saturating at 6. The sign of x is kept, also on zero. NaN encodes as
+  // +-6: finite inputs are the caller's duty.
+  static FOURSTEP_HD uint8_t Encode(float x) {
+    const float a = x < 0 ? -x : x;
+    // Comparing with each border between two neighbours; a border itself goes to the even code.
+    const int code = !(a <= 0.25f) + !(a < 0.75f) + !(a <= 1.25f) + !(a < 1.75f) + !(a <= 2.5f) +
+                     !(a < 3.5f) + !(a <= 5.0f);
+    return static_cast<uint8_t>(code | (x < 0 ? 8 : 0));
+  }
+};
+
+}  // namespace fourstep
