@@ -39,7 +39,9 @@ struct ActivationId {
   int32_t id = -1;
 };
 
-// Rotary embedding, resolved from the checkpoint's rope settings by the model.
+// Rotary embedding, resolved from the checkpoint's rope settings by the model. The angle of pair i at a
+// position is float(position) * inv_freq[i], rounded to fp32 as the published models compute it; cos and sin
+// of that number are then taken with the precision of the backend.
 struct RopeTable {
   std::vector<float> inv_freq;  // [head_dim / 2] radians per position
   float attention_factor = 1;   // multiplies cos and sin (yarn)
@@ -65,13 +67,15 @@ class Backend {
 
   // --- Load ------------------------------------------------------------------------------------------------
   // A linear of one or more weights that share their input, stacked along the outputs (q|k|v, gate|up): all
-  // must have the same k and, where they have one, the same input scale. Repacks or uploads: `weights` may go
-  // away. kW4A4 where every weight is NVFP4 and has an input scale; throws Error otherwise. 4-bit weights
-  // under kBf16 are decoded and rounded to BF16.
+  // must have the same k, pre_quant_scale and, under kW4A4, input scale. Repacks or uploads: `weights` may go
+  // away. kW4A4 where every weight is NVFP4 and has an input scale, kW4A16 where every weight has 4 bits;
+  // throws Error otherwise. Any weight under kBf16 is decoded and rounded to BF16.
   virtual LinearId AddLinear(std::span<const LinearWeight> weights, Numerics numerics) = 0;
   virtual VectorId AddVector(std::span<const float> values) = 0;    // [n]: norm weights
   virtual EmbeddingId AddEmbedding(const LinearWeight& table) = 0;  // dense [vocab, hidden]
-  // Rows for up to max_rows() tokens of `width` values: BF16, or encoded as a consumer wants them.
+  // Rows for up to max_rows() tokens of `width` values: BF16, or encoded as a consumer wants them. An
+  // operation that is given a `consumer` writes what that linear reads: times its pre_quant_scale (rounded to
+  // BF16 again), then NVFP4 under kW4A4. A consumer of id -1 reads BF16.
   virtual ActivationId AddActivation(int32_t width) = 0;
   virtual void AllocateKvCache(const KvCacheShape& shape,
                                const RopeTable& rope) = 0;  // throws Error: no memory
@@ -120,8 +124,8 @@ class Backend {
   // --- Looking inside (tests, calibration, evaluation)
   // ---------------------------------------------------------
   virtual std::vector<float> ReadLogits() = 0;  // [num_draws, vocab] of the last step
-  virtual std::vector<float> ReadActivation(
-      ActivationId x) = 0;  // [num_rows, width] decoded, of the last step
+  // As the operations issued so far left it: an observer may ask inside a step (the backend then waits).
+  virtual std::vector<float> ReadActivation(ActivationId x) = 0;  // [num_rows, width] decoded
 };
 
 }  // namespace fourstep

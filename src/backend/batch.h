@@ -15,8 +15,8 @@ struct Batch {
   std::span<const int32_t> tokens;     // [num_rows] ids, or kLastDrawnToken
   std::span<const int32_t> positions;  // [num_rows] 0-based position in the sequence
   std::span<const int32_t> slots;      // [num_rows] which sequence, 0..max_slots-1
-  std::span<const int32_t>
-      draw_rows;  // [num_draws] rows after which a token is drawn, ascending; one a slot at most
+  // [num_draws] rows whose logits are computed, ascending. Where Draw follows: one a slot at most.
+  std::span<const int32_t> draw_rows;
   std::span<const int32_t>
       block_tables;        // [max_slots, max_blocks] cache block of each block_tokens positions
   int32_t max_blocks = 0;  // row length of block_tables
