@@ -5,4 +5,8 @@
 
 #include <CLI/CLI.hpp>
 
-namespace fourstep::cli {}  // namespace fourstep::cli
+namespace fourstep::cli {
+
+void AddTasksCommand(CLI::App& app);
+
+}  // namespace fourstep::cli

@@ -14,6 +14,7 @@ int Run(int argc, char** argv) {
       "fourstep runs 4-bit (NVFP4) reasoning models at low latency without giving up their accuracy"};
   app.require_subcommand(1);
   app.set_version_flag("--version", "fourstep 0.1.0");
+  fourstep::cli::AddTasksCommand(app);
   try {
     app.parse(argc, argv);
   } catch (const CLI::Success& success) {  // --help, --version

@@ -1,0 +1,21 @@
+// Answers as a model writes them: found in a reply, read as numbers.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace fourstep {
+
+// The inside of the last complete \boxed{...} (braces nest) of the part after the last </think>, or of the
+// whole reply where there is no </think>. Nothing where there is none. Linear time.
+std::optional<std::string> LastBoxed(std::string_view reply);
+
+// A decimal integer with an optional sign, blanks around it ignored. Nothing for anything else, or beyond
+// int64.
+std::optional<int64_t> ParseInteger(std::string_view text);
+
+std::string_view TrimBlanks(std::string_view text);
+
+}  // namespace fourstep
