@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include <charconv>
 #include <cstdio>
 #include <iostream>
 #include <memory>
@@ -32,6 +33,25 @@ void WriteLine(const Json& line) {
   }
 }
 
+// A full disk shows at the last byte only, where output is buffered.
+void FlushOutput() {
+  if (std::fflush(stdout) != 0) throw std::runtime_error("standard output cannot be written");
+}
+
+// std::getline with a limit: a line without end is refused before it fills the memory.
+bool ReadLine(int64_t number, std::string& line) {
+  const size_t max_bytes = JsonLimits{}.max_bytes;
+  line.clear();
+  std::streambuf& in = *std::cin.rdbuf();
+  for (int c = in.sbumpc(); c != '\n'; c = in.sbumpc()) {
+    if (c == std::streambuf::traits_type::eof()) return !line.empty();
+    if (line.size() == max_bytes)
+      throw Errorf(fmt::format("line {}", number), "longer than {} bytes", max_bytes);
+    line.push_back(static_cast<char>(c));
+  }
+  return true;
+}
+
 void Generate(const GenerateOptions& options) {
   const Task& task = FindTask(options.task);
   ProblemRequest request{.split = ParseSplit(options.split), .seed = options.seed};
@@ -51,13 +71,14 @@ void Generate(const GenerateOptions& options) {
     }
     WriteLine(line);
   });
+  FlushOutput();
 }
 
 // Every verdict is flushed: a program that keeps the pipe open waits for it.
 void Grade(const std::string& task_name) {
   const Task& task = FindTask(task_name);
   std::string line;
-  for (int64_t number = 1; std::getline(std::cin, line); ++number) {
+  for (int64_t number = 1; ReadLine(number, line); ++number) {
     const std::string where = fmt::format("line {}", number);
     const Json parsed = ParseJson(line, where);
     const JsonReader reader(parsed, where);
@@ -69,14 +90,26 @@ void Grade(const std::string& task_name) {
       out["extracted"] = verdict.extracted;
     }
     WriteLine(out);
-    if (std::cin.rdbuf()->in_avail() <= 0) std::fflush(stdout);
+    if (std::cin.rdbuf()->in_avail() <= 0) FlushOutput();
   }
+  FlushOutput();
 }
 
-Json RangeJson(const IntRange& range) { return Json::array({range.low, range.high}); }
+// A validator of CLI11's kind: what is wrong, or nothing. Without it -1 would wrap around and 2^64 be cut.
+std::string SeedFault(const std::string& text) {
+  uint64_t seed = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), seed);
+  if (error == std::errc() && end == text.data() + text.size()) return "";
+  return fmt::format("Value {} is no integer from 0 to 2^64-1", text);
+}
+
+Json RangeJson(const IntRange& range) {
+  return Json::array({range.low, range.high});
+}
 
 std::string RangeText(const IntRange& range) {
-  return range.low == range.high ? fmt::format("{}", range.low) : fmt::format("{}..{}", range.low, range.high);
+  return range.low == range.high ? fmt::format("{}", range.low)
+                                 : fmt::format("{}..{}", range.low, range.high);
 }
 
 void List(bool as_json) {
@@ -98,20 +131,25 @@ void List(bool as_json) {
     tasks.push_back({{"name", task->name()}, {"summary", task->summary()}, {"knobs", knobs}});
   }
   if (as_json) WriteLine(tasks);
+  FlushOutput();
 }
 
 }  // namespace
 
 void AddTasksCommand(CLI::App& app) {
-  CLI::App* tasks = app.add_subcommand("tasks", "Problems with exact graders: make them, grade answers to them");
+  CLI::App* tasks =
+      app.add_subcommand("tasks", "Problems with exact graders: make them, grade answers to them");
   tasks->require_subcommand(1);
 
   CLI::App* generate = tasks->add_subcommand("generate", "Write problems as JSON lines");
   auto options = std::make_shared<GenerateOptions>();
   generate->add_option("task", options->task, "One of those that `fourstep tasks list` shows")->required();
-  generate->add_option("--split", options->split, "evaluation, calibration or training")->capture_default_str();
+  generate->add_option("--split", options->split, "evaluation, calibration or training")
+      ->capture_default_str();
   generate->add_option("--n", options->count, "Problems")->check(CLI::Range(int64_t{1}, int64_t{1} << 40));
-  generate->add_option("--seed", options->seed, "Same seed, same problems")->capture_default_str();
+  generate->add_option("--seed", options->seed, "Same seed, same problems")
+      ->check(SeedFault)
+      ->capture_default_str();
   generate->add_flag("--with-traces", options->with_traces, "Add a reply that reasons to the answer");
   generate->add_flag("--with-choices", options->with_choices,
                      "Add [byte offset, entropy in nats] of every free choice that the trace made");

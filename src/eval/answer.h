@@ -8,12 +8,12 @@
 
 namespace fourstep {
 
-// The inside of the last complete \boxed{...} (braces nest) of the part after the last </think>, or of the
-// whole reply where there is no </think>. Nothing where there is none. Linear time.
+// The inside of the complete \boxed{...} (braces nest) that begins last, in the part after the last </think>,
+// or in the whole reply where there is no </think>. Nothing where there is none. Linear time.
 std::optional<std::string> LastBoxed(std::string_view reply);
 
-// A decimal integer with an optional sign, blanks around it ignored. Nothing for anything else, or beyond
-// int64.
+// A decimal integer with an optional sign (+, - or the Unicode minus), blanks around it ignored. Nothing for
+// anything else, or beyond int64.
 std::optional<int64_t> ParseInteger(std::string_view text);
 
 std::string_view TrimBlanks(std::string_view text);

@@ -26,7 +26,7 @@ constexpr std::array<std::string_view, 60> kNames = {
 
 enum Knobs { kNeeded, kDistractors };
 constexpr Knob kKnobs[] = {
-    {"needed", "values on the way to the answer", {2, 24}, {3, 18}, {14, 14}},
+    {"needed", "values on the way to the answer", {2, 24}, {3, 20}, {14, 14}},
     {"distractors", "values that the answer does not need", {0, 12}, {0, 6}, {4, 4}},
 };
 

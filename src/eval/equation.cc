@@ -13,9 +13,9 @@ namespace {
 
 enum Knobs { kBrackets, kCoefficient, kSolution };
 constexpr Knob kKnobs[] = {
-    {"brackets", "products of a number and a bracket, over both sides", {1, 6}, {1, 5}, {4, 4}},
-    {"coefficient", "largest coefficient", {3, 60}, {4, 40}, {30, 30}},
-    {"solution", "largest magnitude of the solution", {3, 60}, {5, 40}, {30, 30}},
+    {"brackets", "products of a number and a bracket, over both sides", {1, 6}, {1, 6}, {4, 4}},
+    {"coefficient", "largest coefficient", {3, 60}, {4, 50}, {30, 30}},
+    {"solution", "largest magnitude of the solution", {3, 60}, {5, 50}, {30, 30}},
 };
 
 const Wording kStart =
@@ -151,7 +151,11 @@ class Equation final : public Task {
 
   bool IsRight(std::string_view, std::string_view answer, std::string_view boxed) const override {
     boxed = TrimBlanks(boxed);
-    if (boxed.starts_with("x=")) boxed.remove_prefix(2);
+    if (boxed.starts_with('x')) {  // "x = 5" is as right as "5"
+      boxed = TrimBlanks(boxed.substr(1));
+      if (!boxed.starts_with('=')) return false;
+      boxed.remove_prefix(1);
+    }
     const auto expected = ParseInteger(answer), given = ParseInteger(boxed);
     return expected && given && *expected == *given;
   }

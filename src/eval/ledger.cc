@@ -14,10 +14,10 @@ namespace {
 
 enum Knobs { kOrders, kItems, kShops, kAsked, kLength, kSimilar };
 constexpr Knob kKnobs[] = {
-    {"orders", "rows of the first table", {2, 10}, {2, 7}, {6, 6}},
-    {"items", "rows of the second table", {2, 10}, {2, 7}, {6, 6}},
+    {"orders", "rows of the first table", {2, 10}, {2, 8}, {6, 6}},
+    {"items", "rows of the second table", {2, 10}, {2, 8}, {6, 6}},
     {"shops", "rows of the third table", {1, 6}, {1, 4}, {4, 4}},
-    {"asked", "orders that the question adds up", {1, 6}, {1, 3}, {3, 3}},
+    {"asked", "orders that the question adds up", {1, 6}, {1, 4}, {3, 3}},
     {"length", "symbols of a code", {4, 9}, {4, 8}, {7, 7}},
     {"similar",
      "percentage of codes made by changing one or two symbols of another",

@@ -6,6 +6,7 @@
 #include <charconv>
 #include <unordered_set>
 
+#include "base/check.h"
 #include "base/error.h"
 
 namespace fourstep {
@@ -119,6 +120,8 @@ void SetKnob(const Task& task, std::string_view setting, std::vector<IntRange>& 
 
 void GenerateProblems(const Task& task, const ProblemRequest& request, int64_t count,
                       const std::function<void(const GeneratedProblem&)>& sink) {
+  FOURSTEP_CHECK(request.knobs.size() == task.knobs().size(), "{} knob values for {}", request.knobs.size(),
+                 task.name());
   std::unordered_set<uint64_t> seen;
   const bool distinct = request.split != Split::kTraining;
   int64_t written = 0, barren = 0, next = 0;
