@@ -25,9 +25,10 @@ ALLOWED = {
     "serve": {"runtime", "eval", "sampling", "checkpoint", "formats", "base"},
     "cli": {"serve", "eval", "quantize", "runtime", "model", "sampling", "backend", "checkpoint", "formats", "base"},
 }
-# A backend reads one header of sampling: the policy, which CPU and GPU share. And one file names the backends.
+# A backend reads of sampling the policy, which CPU and GPU share, and the draw. And one file names the backends.
 ONLY_HEADERS = {
-    (user, "sampling"): {"sampling/reset_policy.h", "sampling/sampler.h", "sampling/params.h"}
+    (user, "sampling"): {"sampling/reset_policy.h", "sampling/policy.h", "sampling/sampler.h", "sampling/boundary_tokens.h",
+                         "sampling/draw_slots.h"}
     for user in ("reference", "cpu", "cuda")
 }
 EXTRA = {"src/runtime/backends.cc": {"reference", "cpu", "cuda"}}

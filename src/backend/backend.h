@@ -65,7 +65,8 @@ class Backend {
   virtual ~Backend() = default;
   virtual std::string name() const = 0;  // with what it chose: "cpu (avx512-vnni, 8 threads)"
 
-  // --- Load ------------------------------------------------------------------------------------------------
+  // --- Load
+
   // A linear of one or more weights that share their input, stacked along the outputs (q|k|v, gate|up): all
   // must have the same k, pre_quant_scale and, under kW4A4, input scale. Repacks or uploads: `weights` may go
   // away. kW4A4 where every weight is NVFP4 and has an input scale, kW4A16 where every weight has 4 bits;
@@ -81,9 +82,8 @@ class Backend {
                                const RopeTable& rope) = 0;  // throws Error: no memory
   virtual int32_t max_rows() const = 0;
 
-  // --- One step
-  // ---------------------------------------------------------------------------------------------- `batch`
-  // must stay valid until EndStep.
+  // --- One step: `batch` must stay valid until EndStep.
+
   virtual void BeginStep(const Batch& batch) = 0;
   virtual void EndStep() = 0;
 
@@ -111,8 +111,8 @@ class Backend {
   virtual void Draw() = 0;
 
   // --- Sampling state and results
-  // ---------------------------------------------------------------------------- A new answer begins in
-  // `slot`. Between steps only.
+
+  // A new answer begins in `slot`. Between steps only.
   virtual void SetSlot(int32_t slot, const SamplingParams& params) = 0;
   // Token sets that the policy's step borders need, and ids never to be drawn (padding of the vocabulary).
   virtual void SetBoundaryTokens(std::span<const int32_t> contains_blank_line,
@@ -122,7 +122,7 @@ class Backend {
   virtual std::vector<TokenRecord> ReadRecords(bool wait) = 0;
 
   // --- Looking inside (tests, calibration, evaluation)
-  // ---------------------------------------------------------
+
   virtual std::vector<float> ReadLogits() = 0;  // [num_draws, vocab] of the last step
   // As the operations issued so far left it: an observer may ask inside a step (the backend then waits).
   virtual std::vector<float> ReadActivation(ActivationId x) = 0;  // [num_rows, width] decoded

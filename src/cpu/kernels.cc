@@ -1,0 +1,45 @@
+#include "cpu/kernels.h"
+
+#include <string_view>
+
+#include "formats/nvfp4.h"
+
+namespace fourstep::cpu {
+namespace {
+
+bool MachineHasAvx2() {
+#if defined(FOURSTEP_X86)
+  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
+#else
+  return false;
+#endif
+}
+
+bool MachineHasAvx512() {
+#if defined(FOURSTEP_X86)
+  return MachineHasAvx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+         __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
+         __builtin_cpu_supports("avx512vnni");
+#else
+  return false;
+#endif
+}
+
+}  // namespace
+
+const Kernels* FindKernels(const char* name) {
+  const std::string_view wanted = name;
+#if defined(FOURSTEP_X86)
+  if ((wanted.empty() || wanted == kAvx512Kernels.name) && MachineHasAvx512()) return &kAvx512Kernels;
+  if ((wanted.empty() || wanted == kAvx2Kernels.name) && MachineHasAvx2()) return &kAvx2Kernels;
+#endif
+  return wanted.empty() || wanted == kPortableKernels.name ? &kPortableKernels : nullptr;
+}
+
+float EncodeBlockScale(float amax, float inverse_scale, uint8_t& code, float& decoded) {
+  code = E4M3::Encode(amax / E2M1::kMax * inverse_scale);
+  decoded = E4M3::Decode(code);
+  return code == 0 ? 0.0f : inverse_scale / decoded;
+}
+
+}  // namespace fourstep::cpu

@@ -1,0 +1,201 @@
+// A sequence's logits are the same bit for bit whatever runs beside it, wherever its cache lies, however its
+// prompt was cut and whatever the number of threads. And small things of the backends' life.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+
+#include "base/error.h"
+#include "cpu/cpu_backend.h"
+#include "cpu/kernels.h"
+#include "random_model.h"
+#include "reference/reference_backend.h"
+
+namespace fourstep {
+namespace {
+
+constexpr int32_t kLength = 41, kBlocksEach = 6;
+
+int32_t TokenAt(int32_t sequence, int32_t position, int32_t vocab) {
+  return static_cast<int32_t>(Philox(static_cast<uint64_t>(sequence), static_cast<uint64_t>(position)).v[0] %
+                              static_cast<uint32_t>(vocab));
+}
+
+using Logits = std::vector<std::vector<float>>;  // [position][vocab] of sequence 0
+
+struct Plan {
+  int32_t slot;    // of sequence 0
+  int32_t chunk;   // rows of it a step
+  int32_t others;  // sequences beside it, of which step i runs i % 3 + 1 rows each
+  int32_t table_stride = 1;
+};
+
+Logits RunSequence(Backend& backend, const RandomModelShape& shape, const Plan& plan) {
+  RandomModel model(backend, shape, 7);
+  Logits logits;
+  std::vector<int32_t> done(static_cast<size_t>(shape.max_slots), 0);
+  for (int32_t step = 0; static_cast<int32_t>(logits.size()) < kLength; ++step) {
+    BatchRows rows;
+    rows.SetTables(shape.max_slots, kBlocksEach, plan.table_stride);
+    int32_t first_draw = 0, mine = 0;
+    for (int32_t slot = 0; slot < shape.max_slots; ++slot) {
+      int32_t& at = done[static_cast<size_t>(slot)];
+      const bool is_mine = slot == plan.slot;
+      const int32_t sequence = is_mine ? 0 : slot + 1;
+      const int32_t beside = slot - (slot > plan.slot ? 1 : 0);
+      int32_t count = is_mine ? plan.chunk : beside < plan.others ? step % 3 + 1 : 0;
+      count = std::min(count, kLength - at);
+      if (is_mine) {
+        first_draw = static_cast<int32_t>(rows.draw_rows.size());
+        mine = count;
+      }
+      for (int32_t i = 0; i < count; ++i)
+        rows.Add(slot, at + i, TokenAt(sequence, at + i, shape.vocab), true);
+      at += count;
+    }
+    model.Step(rows.view());
+    const std::vector<float> all = backend.ReadLogits();
+    for (int32_t i = 0; i < mine; ++i) {
+      const auto from = all.begin() + static_cast<ptrdiff_t>(first_draw + i) * shape.vocab;
+      logits.emplace_back(from, from + shape.vocab);
+    }
+  }
+  return logits;
+}
+
+std::vector<RandomModelShape> Shapes() {
+  RandomModelShape plain;
+  RandomModelShape w4a16 = plain;
+  w4a16.numerics = Numerics::kW4A16;
+  w4a16.has_bias = w4a16.has_pre_quant_scale = true;
+  w4a16.block_tokens = 9;
+  RandomModelShape bf16 = plain;
+  bf16.numerics = Numerics::kBf16;
+  bf16.has_head_norms = false;
+  bf16.head_dim = 24;
+  bf16.block_tokens = 32;
+  return {plain, w4a16, bf16};
+}
+
+bool SameBits(const Logits& a, const Logits& b) {
+  if (a.size() != b.size()) return false;
+  for (size_t t = 0; t < a.size(); ++t) {
+    if (a[t].size() != b[t].size() || std::memcmp(a[t].data(), b[t].data(), a[t].size() * 4) != 0)
+      return false;
+  }
+  return true;
+}
+
+TEST(Invariance, BatchSlotChunkAndThreads) {
+  for (const RandomModelShape& shape : Shapes()) {
+    std::map<std::string, Logits> by_path;
+    for (const std::string path : {"reference", "portable", "avx2", "avx512-vnni"}) {
+      if (path != "reference" && cpu::FindKernels(path.c_str()) == nullptr) continue;
+      const auto make = [&](int32_t threads) {
+        return path == "reference" ? MakeReferenceBackend({.max_rows = 80})
+                                   : MakeCpuBackend({.path = path, .num_threads = threads, .max_rows = 80});
+      };
+      const Logits alone = RunSequence(*make(1), shape, {.slot = 0, .chunk = 1, .others = 0});
+      for (const Plan& plan :
+           std::vector<Plan>{{3, 1, 7}, {7, 41, 0, 5}, {2, 5, 3, 7}, {0, 16, 1}, {5, 3, 7, 11}}) {
+        for (const int32_t threads : {1, 2, 5}) {
+          if (path == "reference" && threads > 1) continue;
+          EXPECT_TRUE(SameBits(alone, RunSequence(*make(threads), shape, plan)))
+              << path << " " << NumericsName(shape.numerics) << ": slot " << plan.slot << ", chunks of "
+              << plan.chunk << ", beside " << plan.others << ", " << threads << " threads";
+        }
+      }
+      by_path[path] = alone;
+    }
+    if (by_path.contains("avx512-vnni")) {
+      EXPECT_TRUE(SameBits(by_path["avx2"], by_path["avx512-vnni"]));
+    }
+    for (const auto& [path, logits] : by_path) {
+      double error = 0, norm = 0;
+      for (size_t t = 0; t < logits.size(); ++t) {
+        for (size_t i = 0; i < logits[t].size(); ++i) {
+          error += std::pow(double{logits[t][i]} - by_path["reference"][t][i], 2);
+          norm += std::pow(by_path["reference"][t][i], 2);
+        }
+      }
+      // One ulp of BF16 somewhere moves a 4-bit code now and then.
+      const double limit = shape.numerics == Numerics::kW4A4 ? 0.06 : 0.006;
+      EXPECT_LT(std::sqrt(error / norm), limit) << path << " " << NumericsName(shape.numerics);
+    }
+  }
+}
+
+// Greedy decoding through kLastDrawnToken equals feeding the arg-max back by hand.
+TEST(Life, LastDrawnTokenFeedsTheNextStep) {
+  for (const bool is_reference : {true, false}) {
+    const auto make = [&] {
+      return is_reference ? MakeReferenceBackend({.max_rows = 8}) : MakeCpuBackend({.max_rows = 8});
+    };
+    const RandomModelShape shape;
+    const auto a = make(), b = make();
+    RandomModel by_slot(*a, shape, 3), by_hand(*b, shape, 3);
+    SamplingParams greedy;
+    greedy.policy.kind = PolicyKind::kGreedy;
+    a->SetSlot(2, greedy);
+    a->SetBoundaryTokens({}, {}, shape.vocab);
+    int32_t token = 5;
+    for (int32_t t = 0; t < 20; ++t) {
+      BatchRows rows, hand;
+      rows.SetTables(shape.max_slots, 4);
+      hand.SetTables(shape.max_slots, 4);
+      rows.Add(2, t, t == 0 ? 5 : kLastDrawnToken, true);
+      hand.Add(2, t, token, true);
+      by_slot.Step(rows.view(), true);
+      by_hand.Step(hand.view());
+      const std::vector<float> logits = b->ReadLogits();
+      token = static_cast<int32_t>(std::max_element(logits.begin(), logits.end()) - logits.begin());
+      const std::vector<TokenRecord> records = a->ReadRecords(true);
+      ASSERT_EQ(records.size(), 1u);
+      EXPECT_EQ(records[0].token, token);
+      EXPECT_EQ(records[0].slot, 2);
+      EXPECT_EQ(records[0].output_position, t);
+    }
+  }
+}
+
+TEST(Life, RefusesWhatItCannotDo) {
+  EXPECT_THROW(MakeCpuBackend({.path = "avx1024"}), Error);
+  EXPECT_THROW(MakeCpuBackend({.max_rows = 0}), Error);
+  EXPECT_THROW(MakeCpuBackend({.num_threads = -1}), Error);
+  EXPECT_THROW(MakeReferenceBackend({.max_rows = -1}), Error);
+  for (const bool is_reference : {true, false}) {
+    const auto b = is_reference ? MakeReferenceBackend({}) : MakeCpuBackend({});
+    const RandomWeight w(16, 32, {}, 1), other_k(16, 48, {}, 2), other_scale(16, 32, {.input_amax = 3}, 3),
+        dense(16, 32, {.format = WeightFormat::kBf16}, 4), mx(16, 32, {.format = WeightFormat::kMxFp4}, 5),
+        scaled(16, 32, {.has_pre_quant_scale = true}, 6);
+    const auto refuses = [&](std::vector<LinearWeight> stack, Numerics numerics) {
+      EXPECT_THROW(b->AddLinear(stack, numerics), Error);
+    };
+    refuses({}, Numerics::kBf16);
+    refuses({w.view(), other_k.view()}, Numerics::kW4A16);
+    refuses({w.view(), other_scale.view()}, Numerics::kW4A4);
+    refuses({w.view(), scaled.view()}, Numerics::kW4A16);
+    refuses({dense.view()}, Numerics::kW4A16);
+    refuses({mx.view()}, Numerics::kW4A4);
+    LinearWeight bad = w.view();
+    bad.input_scale.reset();
+    refuses({bad}, Numerics::kW4A4);
+    bad = w.view();
+    bad.values = bad.values.subspan(1);
+    refuses({bad}, Numerics::kW4A16);
+    bad = w.view();
+    bad.global_scale = -1;
+    refuses({bad}, Numerics::kW4A16);
+    bad = w.view();
+    bad.n = int64_t{1} << 60;
+    refuses({bad}, Numerics::kW4A16);
+    EXPECT_THROW(b->AddEmbedding(w.view()), Error);
+    // Formats may mix where each weight brings its own scales.
+    const std::vector<LinearWeight> mixed = {w.view(), mx.view()};
+    EXPECT_GE(b->AddLinear(mixed, Numerics::kW4A16).id, 0);
+  }
+}
+
+}  // namespace
+}  // namespace fourstep

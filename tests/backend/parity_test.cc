@@ -1,0 +1,321 @@
+// Every operation of every CPU path against the reference, over odd shapes.
+//
+// Tolerance (docs/numerics.md): |err| <= c eps_fp32 (terms of the longest chain) sum|terms| + one BF16 ulp
+// where the output is BF16, because both sides round. c = 2.
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "cpu/cpu_backend.h"
+#include "cpu/kernels.h"
+#include "random_model.h"
+#include "reference/reference_backend.h"
+
+namespace fourstep {
+namespace {
+
+constexpr double kC = 2, kEps = 0x1p-24, kBf16Ulp = 0x1p-7;
+
+std::vector<std::string> Paths() {
+  std::vector<std::string> paths;
+  for (const char* name : {"portable", "avx2", "avx512-vnni"})
+    if (cpu::FindKernels(name) != nullptr) paths.push_back(name);
+  return paths;
+}
+
+std::unique_ptr<Backend> Cpu(const std::string& path, int32_t num_threads = 2) {
+  return MakeCpuBackend({.path = path, .num_threads = num_threads, .max_rows = 80});
+}
+
+struct LinearCase {
+  int64_t n, k;  // k = heads * dim of the attention that carries the input
+  int32_t num_rows;
+  RandomWeight::Options weight;
+  Numerics numerics;
+};
+
+struct LinearResults {
+  std::vector<float> input, linear, residual, gated;
+};
+
+// The input reaches the linear bit for bit: attention over one position gives v, in the form that the linear
+// reads.
+LinearResults RunLinear(Backend& b, const LinearCase& c) {
+  const RandomWeight w1(c.n, c.k, c.weight, 1), w2(c.n, c.k, c.weight, 2);
+  const std::vector<LinearWeight> both = {w1.view(), w2.view()};
+  // One pre_quant_scale for both, as a stack must have.
+  std::vector<LinearWeight> stack = both;
+  stack[1].pre_quant_scale = stack[0].pre_quant_scale;
+  const LinearId one = b.AddLinear({stack.data(), 1}, c.numerics), two = b.AddLinear(stack, c.numerics);
+  const int32_t dim = c.k % 16 == 0 ? 16 : 2, heads = static_cast<int32_t>(c.k) / dim;
+  const RandomWeight table(c.num_rows, 3 * c.k, {.format = WeightFormat::kBf16, .scale = 1}, 3);
+  const RandomWeight residuals(c.num_rows, c.n, {.format = WeightFormat::kBf16, .scale = 1}, 4);
+  const EmbeddingId embedding = b.AddEmbedding(table.view()), old = b.AddEmbedding(residuals.view());
+  b.AllocateKvCache({.num_layers = 1,
+                     .attention = {heads, heads, dim},
+                     .num_blocks = c.num_rows,
+                     .block_tokens = 1,
+                     .max_slots = c.num_rows},
+                    {.inv_freq = std::vector<float>(static_cast<size_t>(dim / 2), 1.0f)});
+  const ActivationId qkv = b.AddActivation(3 * heads * dim), x = b.AddActivation(heads * dim),
+                     y = b.AddActivation(static_cast<int32_t>(c.n)),
+                     y2 = b.AddActivation(2 * static_cast<int32_t>(c.n));
+  BatchRows rows;
+  for (int32_t r = 0; r < c.num_rows; ++r) rows.Add(r, 0, r, true);
+  rows.SetTables(c.num_rows, 1);
+  const Batch batch = rows.view();
+  LinearResults results;
+  b.BeginStep(batch);
+  b.Embed(qkv, embedding);
+  b.RotateAndAppend(qkv, 0, {}, {}, 1e-6f);
+  b.Attention(x, qkv, 0, one);
+  results.input = b.ReadActivation(x);
+  b.Linear(y, x, one);
+  results.linear = b.ReadActivation(y);
+  b.Linear(y2, x, two);  // the stack: its first half is the same linear
+  const std::vector<float> stacked = b.ReadActivation(y2);
+  for (int32_t r = 0; r < c.num_rows; ++r) {
+    for (int64_t i = 0; i < c.n; ++i)
+      EXPECT_EQ(stacked[static_cast<size_t>(r * 2 * c.n + i)],
+                results.linear[static_cast<size_t>(r * c.n + i)]);
+  }
+  b.Embed(y, old);
+  b.LinearResidual(y, x, one);
+  results.residual = b.ReadActivation(y);
+  b.GatedLinear(y, x, two, {});
+  results.gated = b.ReadActivation(y);
+  b.EndStep();
+  return results;
+}
+
+std::vector<LinearCase> LinearCases() {
+  std::vector<LinearCase> cases;
+  using F = WeightFormat;
+  for (const int32_t m : {1, 2, 3, 5, 8, 13, 70}) {
+    const bool big = m == 70;
+    for (const auto& [n, k] : std::vector<std::pair<int64_t, int64_t>>{
+             {1, 16}, {15, 32}, {16, 48}, {17, 128}, {33, 272}, {100, 1024}}) {
+      if (big && n == 100) continue;
+      const bool odd = n % 2 == 1;
+      cases.push_back({n, k, m, {.format = F::kNvFp4, .has_bias = odd}, Numerics::kW4A4});
+      cases.push_back(
+          {n, k, m, {.has_bias = !odd, .has_pre_quant_scale = true, .input_amax = 0.5f}, Numerics::kW4A4});
+      cases.push_back(
+          {n, k, m, {.format = F::kNvFp4, .has_bias = odd, .has_pre_quant_scale = !odd}, Numerics::kW4A16});
+      if (k % 32 == 0) cases.push_back({n, k, m, {.format = F::kMxFp4}, Numerics::kW4A16});
+      cases.push_back({n, k, m, {.format = F::kNvFp4, .has_bias = odd}, Numerics::kBf16});
+      cases.push_back(
+          {n, k - 14, m, {.format = odd ? F::kBf16 : F::kFp32, .has_bias = odd}, Numerics::kBf16});
+    }
+  }
+  return cases;
+}
+
+TEST(Parity, Linears) {
+  for (const LinearCase& c : LinearCases()) {
+    const auto reference = MakeReferenceBackend({.max_rows = 80});
+    const LinearResults expected = RunLinear(*reference, c);
+    // sum |w x| <= |w| |x|; weights have a standard deviation of 1 / sqrt(k), their norm is about 1.
+    std::vector<double> norms;
+    for (int32_t r = 0; r < c.num_rows; ++r) {
+      double sum = 0;
+      for (int64_t i = 0; i < c.k; ++i) sum += std::pow(expected.input[static_cast<size_t>(r * c.k + i)], 2);
+      norms.push_back(std::sqrt(sum) * 1.5);
+    }
+    const double chain =
+        c.numerics == Numerics::kW4A4 ? static_cast<double>(c.k) / 16 : static_cast<double>(c.k) / 4 + 8;
+    for (const std::string& path : Paths()) {
+      const auto backend = Cpu(path);
+      const LinearResults got = RunLinear(*backend, c);
+      SCOPED_TRACE(fmt::format("{} n {} k {} m {} format {} {}", path, c.n, c.k, c.num_rows,
+                               static_cast<int>(c.weight.format), NumericsName(c.numerics)));
+      ASSERT_EQ(got.input, expected.input);
+      const auto near = [&](const std::vector<float>& a, const std::vector<float>& e, double gain) {
+        ASSERT_EQ(a.size(), e.size());
+        for (size_t i = 0; i < e.size(); ++i) {
+          const double bound = kC * kEps * (chain + 4) * (norms[i / static_cast<size_t>(c.n)] + 8) * gain +
+                               kBf16Ulp * std::fabs(e[i]);
+          ASSERT_NEAR(a[i], e[i], bound) << i;
+        }
+      };
+      near(got.linear, expected.linear, 1);
+      near(got.residual, expected.residual, 1);
+      near(got.gated, expected.gated, 16);  // |d silu(g) u| <= 1.1 |u| dg + |g| du
+    }
+  }
+}
+
+// All finite BF16 values as the largest of a block, at scales that underflow, fit and saturate.
+TEST(Parity, EncodersGiveTheSameBytes) {
+  std::vector<float> x;
+  PhiloxStream random(5);
+  for (uint32_t bits = 0; bits < 0x10000; ++bits) {
+    const float top = BFloat16::Decode({static_cast<uint16_t>(bits)});
+    if (!std::isfinite(top)) continue;
+    x.push_back(top);
+    for (int i = 1; i < 16; ++i) {
+      // Many values stand on the borders between two codes.
+      const auto twelfths = static_cast<float>(random.Between(-24, 24)) / 24;
+      x.push_back(i % 2 == 0 ? top * twelfths : RoundToBFloat16(top * static_cast<float>(random.Uniform())));
+    }
+  }
+  const auto num_blocks = static_cast<int64_t>(x.size() / 16);
+  for (const std::string& path : Paths()) {
+    for (const float inverse_scale : {1.0f, 448.0f, 1e-3f, 1.0f / NvFp4::GlobalScale(6), 3e4f}) {
+      std::vector<uint8_t> codes(x.size() / 2), scale_codes(x.size() / 16);
+      std::vector<int8_t> doubled(x.size());
+      std::vector<float> scales(x.size() / 16);
+      std::vector<int32_t> corrections(x.size() / 16);
+      cpu::FindKernels(path.c_str())
+          ->encode(x.data(), num_blocks, inverse_scale,
+                   {codes.data(), scale_codes.data(), doubled.data(), scales.data(), corrections.data()});
+      for (size_t b = 0; b < scales.size(); ++b) {
+        const NvFp4::Block expected = NvFp4::EncodeActivation(&x[16 * b], inverse_scale);
+        ASSERT_EQ(scale_codes[b], expected.scale) << path << " " << b;
+        ASSERT_EQ(0, std::memcmp(&codes[8 * b], expected.codes, 8)) << path << " " << b << " " << x[16 * b];
+        ASSERT_EQ(scales[b], E4M3::Decode(expected.scale));
+        int32_t sum = 0;
+        for (size_t i = 0; i < 16; ++i) {
+          ASSERT_EQ(doubled[16 * b + i], E2M1::DecodeDoubled(expected.codes[i / 2] >> (4 * (i % 2)) & 0xF));
+          sum += doubled[16 * b + i];
+        }
+        ASSERT_EQ(corrections[b], -12 * sum);
+      }
+    }
+  }
+}
+
+struct NormResults {
+  std::vector<float> normed, logits;
+};
+
+NormResults RunNorm(Backend& b, int32_t width, int32_t num_rows, float scale) {
+  const RandomWeight table(num_rows, width, {.format = WeightFormat::kBf16, .scale = scale}, 11);
+  const RandomWeight head(33, width, {.format = WeightFormat::kBf16, .has_bias = true}, 12);
+  PhiloxStream random(13);
+  std::vector<float> weight;
+  for (int32_t i = 0; i < width; ++i) weight.push_back(RandomNormal(random));
+  const VectorId norm = b.AddVector(weight);
+  const EmbeddingId embedding = b.AddEmbedding(table.view());
+  const LinearWeight view = head.view();
+  const LinearId head_id = b.AddLinear({&view, 1}, Numerics::kBf16);
+  const ActivationId x = b.AddActivation(width), y = b.AddActivation(width);
+  BatchRows rows;
+  for (int32_t r = 0; r < num_rows; ++r) rows.Add(r, 0, r, r % 3 != 1);
+  const Batch batch = rows.view();
+  b.BeginStep(batch);
+  b.Embed(x, embedding);
+  b.Norm(y, x, norm, 1e-6f, {});
+  b.Head(x, norm, 1e-6f, head_id);
+  b.EndStep();
+  return {b.ReadActivation(y), b.ReadLogits()};
+}
+
+TEST(Parity, NormAndHead) {
+  for (const int32_t width : {1, 15, 16, 17, 130, 1024}) {
+    for (const float scale : {1.0f, 1e-4f, 300.0f}) {
+      const auto reference = MakeReferenceBackend({.max_rows = 80});
+      const NormResults expected = RunNorm(*reference, width, 5, scale);
+      for (const std::string& path : Paths()) {
+        const NormResults got = RunNorm(*Cpu(path), width, 5, scale);
+        SCOPED_TRACE(fmt::format("{} width {} scale {}", path, width, scale));
+        ASSERT_EQ(got.normed.size(), expected.normed.size());
+        for (size_t i = 0; i < got.normed.size(); ++i)
+          ASSERT_NEAR(got.normed[i], expected.normed[i], kBf16Ulp * std::fabs(expected.normed[i])) << i;
+        ASSERT_EQ(got.logits.size(), expected.logits.size());
+        ASSERT_EQ(got.logits.size(), size_t{3 * 33});
+        // The normed input may differ by an ulp of BF16 in places: that, not the sum, is the error here.
+        for (size_t i = 0; i < got.logits.size(); ++i)
+          ASSERT_NEAR(got.logits[i], expected.logits[i], 0.02) << i;
+      }
+    }
+  }
+}
+
+struct AttentionCase {
+  AttentionShape shape;
+  int32_t block_tokens, length;
+  bool rotates;  // with angles and norms; without, q, k and v stay bit for bit
+};
+
+std::vector<float> RunAttention(Backend& b, const AttentionCase& c, std::vector<float>* rotated) {
+  const AttentionShape& a = c.shape;
+  const RandomWeight table(c.length, a.qkv_width(), {.format = WeightFormat::kBf16, .scale = 1.5f}, 21);
+  const EmbeddingId embedding = b.AddEmbedding(table.view());
+  RopeTable rope;
+  for (int32_t i = 0; i < a.head_dim / 2; ++i)
+    rope.inv_freq.push_back(
+        c.rotates ? std::pow(100.0f, -static_cast<float>(i) / static_cast<float>(a.head_dim)) : 0.0f);
+  if (c.rotates) rope.attention_factor = 1.25f;
+  const int32_t blocks = (c.length + c.block_tokens - 1) / c.block_tokens;
+  b.AllocateKvCache({.num_layers = 2,
+                     .attention = a,
+                     .num_blocks = 3 * blocks,
+                     .block_tokens = c.block_tokens,
+                     .max_slots = 3},
+                    rope);
+  const ActivationId qkv = b.AddActivation(a.qkv_width()), out = b.AddActivation(a.num_heads * a.head_dim);
+  VectorId norm;
+  if (c.rotates) norm = b.AddVector(std::vector<float>(static_cast<size_t>(a.head_dim), 1.5f));
+  std::vector<float> results;
+  for (int32_t first = 0; first < c.length; first += 64) {
+    BatchRows rows;
+    for (int32_t t = first; t < std::min(c.length, first + 64); ++t) rows.Add(1, t, t, false);
+    rows.SetTables(3, blocks, 2);
+    const Batch batch = rows.view();
+    b.BeginStep(batch);
+    b.Embed(qkv, embedding);
+    b.RotateAndAppend(qkv, 1, norm, norm, 1e-6f);
+    b.Attention(out, qkv, 1, {});
+    b.EndStep();
+    const std::vector<float> part = b.ReadActivation(out), turned = b.ReadActivation(qkv);
+    results.insert(results.end(), part.begin(), part.end());
+    if (rotated != nullptr) rotated->insert(rotated->end(), turned.begin(), turned.end());
+  }
+  return results;
+}
+
+std::vector<AttentionCase> AttentionCases() {
+  std::vector<AttentionCase> cases;
+  for (const bool rotates : {false, true}) {
+    cases.push_back({{1, 1, 2}, 1, 7, rotates});
+    cases.push_back({{6, 2, 16}, 5, 40, rotates});
+    cases.push_back({{4, 4, 24}, 16, 33, rotates});
+    cases.push_back({{7, 1, 64}, 32, 130, rotates});
+    cases.push_back({{8, 2, 128}, 48, 200, rotates});
+    cases.push_back({{2, 1, 80}, 17, 77, rotates});
+  }
+  return cases;
+}
+
+TEST(Parity, RotationAndAttention) {
+  for (const AttentionCase& c : AttentionCases()) {
+    const auto reference = MakeReferenceBackend({.max_rows = 80});
+    std::vector<float> expected_qkv;
+    const std::vector<float> expected = RunAttention(*reference, c, &expected_qkv);
+    for (const std::string& path : Paths()) {
+      SCOPED_TRACE(fmt::format("{} heads {}/{} of {}, blocks of {}, rotates {}", path, c.shape.num_heads,
+                               c.shape.num_kv_heads, c.shape.head_dim, c.block_tokens, c.rotates));
+      std::vector<float> got_qkv;
+      const std::vector<float> got = RunAttention(*Cpu(path), c, &got_qkv);
+      ASSERT_EQ(got_qkv.size(), expected_qkv.size());
+      for (size_t i = 0; i < got_qkv.size(); ++i) {
+        // Two products of up to 8 whose difference may be small.
+        const double bound = c.rotates ? kBf16Ulp * std::fabs(expected_qkv[i]) + kC * kEps * 64 : 0;
+        ASSERT_NEAR(got_qkv[i], expected_qkv[i], bound) << i;
+      }
+      ASSERT_EQ(got.size(), expected.size());
+      for (size_t i = 0; i < got.size(); ++i) {
+        // The weights sum to 1, values are below 6; a score's error multiplies its weight. Where q and k were
+        // rotated they may already differ by an ulp of BF16 in places.
+        const double scores = kC * kEps * (c.shape.head_dim + c.length) * 6;
+        const double bound = c.rotates ? 0.06 : scores * 8 + kBf16Ulp * std::fabs(expected[i]);
+        ASSERT_NEAR(got[i], expected[i], bound) << i;
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace fourstep
