@@ -1,0 +1,78 @@
+"""Decoding policies over a batch: the temperature of every token from token and step entropies (docs/policy.md).
+
+A policy here is a row of numbers, so that sequences under different policies share a batch: a fixed temperature is
+t_high = t_low.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import torch
+from torch import Tensor
+
+WINDOW = 32
+
+
+@dataclasses.dataclass(frozen=True)
+class Policy:
+    name: str
+    t_high: float
+    t_low: float
+    tau_0: float = 0.0  # nats
+    gate_only: bool = False  # the threshold is always tau_0
+    top_p: float = 0.95
+
+
+def fixed(temperature: float, top_p: float = 0.95) -> Policy:
+    return Policy(f"fixed {temperature:g}", temperature, temperature, top_p=top_p)
+
+
+class PolicyState:
+    """State of `slots` sequences; every tensor is [slots] unless said otherwise."""
+
+    def __init__(self, slots: int, blank_line: list[int], newline: list[int], vocab: int, device):
+        zeros = lambda *shape, dtype=torch.float32: torch.zeros(slots, *shape, dtype=dtype, device=device)  # noqa: E731
+        self.t_high, self.t_low, self.tau_0, self.top_p = zeros(), zeros(), zeros(), zeros()
+        self.gate_only = zeros(dtype=torch.bool)
+        self.ring = zeros(WINDOW)  # the last entropies, across steps
+        self.count, self.total = zeros(dtype=torch.int64), zeros(dtype=torch.float64)
+        self.step_count, self.step_total = zeros(dtype=torch.int64), zeros(dtype=torch.float64)
+        self.last, self.before_last = zeros(dtype=torch.int64), zeros(dtype=torch.int64)  # kinds of the last tokens
+        # By id: 2 contains a blank line, 1 is exactly a newline.
+        self.kind = torch.zeros(vocab, dtype=torch.int64, device=device)
+        self.kind[newline] = 1
+        self.kind[blank_line] = 2
+
+    def start(self, slots: Tensor, policies: list[Policy]) -> None:
+        for name in ("t_high", "t_low", "tau_0", "top_p", "gate_only"):
+            column = getattr(self, name)
+            column[slots] = torch.tensor([getattr(p, name) for p in policies], dtype=column.dtype, device=column.device)
+        for column in (self.ring, self.count, self.total, self.step_count, self.step_total, self.last, self.before_last):
+            column[slots] = 0
+
+    def temperatures(self, slots: Tensor, entropy: Tensor) -> Tensor:
+        """T_t of each row, from entropies before t and H_t = `entropy` [rows], which then joins them."""
+        last = self.last[slots]
+        border = (last == 2) | ((last == 1) & (self.before_last[slots] == 1))
+        step_count = self.step_count[slots].masked_fill(border, 0)
+        step_total = self.step_total[slots].masked_fill(border, 0)
+        count, total, ring = self.count[slots], self.total[slots], self.ring[slots]
+        in_window = count.clamp(1, WINDOW)
+        window_mean = (ring.sum(-1) / in_window).double()
+        step_mean = step_total / step_count.clamp(min=1)
+        first = count == 0
+        h_step = torch.where(step_count >= WINDOW, step_mean, torch.where(first, entropy.double(), window_mean))
+        h_mean = torch.where(first, h_step, total / count.clamp(min=1))
+        uncertain = (h_step > h_mean) & ~self.gate_only[slots]
+        threshold = torch.where(uncertain, h_step, self.tau_0[slots].double())
+        temperature = torch.where(entropy >= threshold, self.t_high[slots], self.t_low[slots])
+        self.ring[slots, count % WINDOW] = entropy
+        self.count[slots], self.total[slots] = count + 1, total + entropy
+        self.step_count[slots], self.step_total[slots] = step_count + 1, step_total + entropy
+        return temperature
+
+    def observe(self, slots: Tensor, tokens: Tensor) -> None:
+        """The tokens drawn: where steps end."""
+        self.before_last[slots] = self.last[slots]
+        self.last[slots] = self.kind[tokens]

@@ -1,0 +1,237 @@
+"""Reinforcement at T = 1: group-relative policy gradient.  `python3 -m training.reinforce STATE --minutes 10`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from training import evaluation, tokenizer as tokenizers
+from training.inference import LINEARS
+from training.model import Model
+from training.policies import fixed
+from training.progress import Log
+from training.sampler import Job, Reply
+from training.settings import SIZES, TASKS, Settings
+from training.tasks import Problem, generate, grade
+
+ROLL_BACK = 0.15  # accuracy lost against the best running mean that counts as a collapse
+
+
+class Rounds:
+    """The problems of each round, made ahead by a thread; `groups` of them, evenly over the tasks."""
+
+    def __init__(self, settings: Settings, first_round: int):
+        self.settings, self.round, self.next = settings, first_round, None
+        self.thread = None
+        self._begin()
+
+    def _make(self, number: int) -> None:
+        each = self.settings.reinforce.groups // len(TASKS)
+        seed = 900_000_000 + self.settings.seed * 1_000_000 + number
+        self.next = [p for task in TASKS for p in generate(task, "training", each, seed, threads=2)]
+
+    def _begin(self) -> None:
+        self.thread = threading.Thread(target=self._make, args=(self.round,))
+        self.thread.start()
+
+    def take(self) -> list[Problem]:
+        self.thread.join()
+        problems, self.next = self.next, None
+        self.round += 1
+        self._begin()
+        return problems
+
+
+def advantages(rewards: np.ndarray) -> np.ndarray:
+    """rewards [groups, samples] of 0 or 1: how much better than its group, in standard deviations."""
+    centered = rewards - rewards.mean(1, keepdims=True)
+    return centered / (rewards.std(1, keepdims=True) + 1e-4)
+
+
+def micro_batches(sequences: list[np.ndarray], budget_tokens: int) -> list[list[int]]:
+    """Indices, sorted by length and cut so that each batch, padded to its longest, stays within the budget."""
+    parts, part, longest = [], [], 0
+    for i in sorted(range(len(sequences)), key=lambda i: len(sequences[i])):
+        longest = -(-len(sequences[i]) // 64) * 64
+        if part and longest * (len(part) + 1) > budget_tokens:
+            parts.append(part)
+            part = []
+        part.append(i)
+    return parts + [part]
+
+
+def policy_loss(model: Model, tokens: torch.Tensor, old: torch.Tensor, weight: torch.Tensor, mask: torch.Tensor,
+                clip: tuple[float, float], count: torch.Tensor) -> torch.Tensor:
+    """Clipped surrogate, summed over reply tokens and divided by `count`.  tokens [rows, n + 1]; the others [rows, n]:
+    old ln p, advantage, whether the target is a reply's token."""
+    logits = model.logits(model(tokens[:, :-1]))
+    new = torch.log_softmax(logits, -1).gather(-1, tokens[:, 1:, None])[..., 0]
+    ratio = ((new - old) * mask).exp()
+    clipped = ratio.clamp(1 - clip[0], 1 + clip[1])
+    return -(torch.minimum(ratio * weight, clipped * weight) * mask).sum() / count
+
+
+class Trainer:
+    def __init__(self, settings: Settings, state: Path):
+        self.settings, self.state = settings, state
+        self.device = "cuda" if torch.cuda.is_available() else "cpu"
+        self.tokenizer = tokenizers.load(state / "tokenizer")
+        self.model = Model(settings.model).to(self.device)
+        self.optimizer = torch.optim.Adam(self.model.parameters(), lr=settings.reinforce.rate, betas=(0.9, 0.95),
+                                          fused=self.device == "cuda")
+        self.round, self.best, self.mean, self.seconds = 0, 0.0, None, 0.0
+        self.path = state / "reinforce.pt"
+        if self.path.exists():
+            self._restore(self.path)
+        else:
+            saved = torch.load(state / "supervised.pt", map_location=self.device, weights_only=True)
+            self.model.load_state_dict(saved["model"])
+        r = settings.reinforce
+        self.sampler = evaluation.make_sampler(self.model, self.tokenizer, "bf16", settings, r.groups * r.samples,
+                                               r.max_tokens)
+
+    def _restore(self, path: Path) -> None:
+        saved = torch.load(path, map_location=self.device, weights_only=True)
+        self.model.load_state_dict(saved["model"])
+        self.optimizer.load_state_dict(saved["optimizer"])
+        self.round, self.best, self.mean, self.seconds = (saved[k] for k in ("round", "best", "mean", "seconds"))
+
+    def save(self, path: Path) -> None:
+        torch.save({"model": self.model.state_dict(), "optimizer": self.optimizer.state_dict(), "round": self.round,
+                    "best": self.best, "mean": self.mean, "seconds": self.seconds}, path.with_suffix(".part"))
+        path.with_suffix(".part").rename(path)
+
+    @torch.no_grad()
+    def refresh_engine(self) -> None:
+        """Copies the weights to where the captured graphs read them."""
+        engine, model = self.sampler.engine, self.model
+        engine.embedding.copy_(model.embedding)
+        engine.norm.copy_(model.norm)
+        for layer, block in zip(engine.layers, model.blocks, strict=True):
+            for name in ("input_norm", "post_norm", "q_norm", "k_norm"):
+                layer[name].copy_(getattr(block, name))
+            for name in LINEARS:
+                layer[name].weight.copy_(getattr(block, name))
+
+    def sample(self, problems: list[Problem]) -> tuple[list[list[int]], list[Reply], np.ndarray, list[Problem]]:
+        """Prompts, replies and rewards, `samples` of each problem next to each other."""
+        samples = self.settings.reinforce.samples
+        repeated = [problem for problem in problems for _ in range(samples)]
+        prompts = evaluation.prompts_of(self.tokenizer, repeated)
+        policy = fixed(1.0, top_p=1.0)
+        jobs = [Job(prompt, policy, evaluation.stream_of(problem, self.round * samples + i % samples))
+                for i, (prompt, problem) in enumerate(zip(prompts, repeated, strict=True))]
+        replies = self.sampler.run(jobs)
+        texts = self.tokenizer.decode_batch([reply.tokens for reply in replies], skip_special_tokens=True)
+        right = np.array([v is True for v in grade(repeated, texts)], np.float32)
+        right *= np.array([reply.finished for reply in replies])
+        return prompts, replies, right, repeated
+
+    def learn(self, prompts, replies, advantage: np.ndarray) -> float:
+        """One pass over the replies whose group has a signal, in `updates` optimizer steps."""
+        r = self.settings.reinforce
+        useful = [i for i in range(len(replies)) if advantage[i] != 0 and replies[i].tokens]
+        np.random.default_rng(self.round).shuffle(useful)
+        norms = []
+        for part in np.array_split(useful, r.updates):
+            if len(part) == 0:
+                continue
+            count = torch.tensor(float(sum(len(replies[i].tokens) for i in part)), device=self.device)
+            sequences = [np.array(prompts[i] + replies[i].tokens) for i in part]
+            for rows in micro_batches(sequences, r.micro_batch_tokens):
+                self._backward([part[k] for k in rows], prompts, replies, advantage, count)
+            norms.append(torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0).item())
+            self.optimizer.step()
+            self.optimizer.zero_grad(set_to_none=True)
+        return float(np.mean(norms)) if norms else 0.0
+
+    def _backward(self, part, prompts, replies, advantage, count) -> None:
+        longest = max(len(prompts[i]) + len(replies[i].tokens) for i in part)
+        tokens = np.zeros((len(part), longest), np.int64)
+        old, weight, mask = (np.zeros((len(part), longest - 1), np.float32) for _ in range(3))
+        for row, i in enumerate(part):
+            start, length = len(prompts[i]), len(replies[i].tokens)
+            tokens[row, :start], tokens[row, start:start + length] = prompts[i], replies[i].tokens
+            reply = slice(start - 1, start - 1 + length)
+            old[row, reply], weight[row, reply], mask[row, reply] = replies[i].logprobs.numpy(), advantage[i], 1
+        tensors = [torch.from_numpy(a).to(self.device) for a in (tokens, old, weight, mask)]
+        r = self.settings.reinforce
+        policy_loss(self.model, *tensors, (r.clip_low, r.clip_high), count).backward()
+
+    def one_round(self, problems: list[Problem]) -> dict:
+        started = time.monotonic()
+        self.refresh_engine()
+        prompts, replies, right, repeated = self.sample(problems)
+        sampled = time.monotonic()
+        groups = right.reshape(-1, self.settings.reinforce.samples)
+        norm = self.learn(prompts, replies, advantages(groups).reshape(-1))
+        by_task = {task: float(right[[p.task == task for p in repeated]].mean()) for task in TASKS}
+        accuracy = float(np.mean(list(by_task.values())))
+        self.round += 1
+        return {"round": self.round, "accuracy": accuracy, **by_task, "gradient_norm": norm,
+                "useful": float(((groups.mean(1) > 0) & (groups.mean(1) < 1)).mean()),
+                "finished": float(np.mean([r.finished for r in replies])),
+                "reply_tokens": float(np.mean([len(r.tokens) for r in replies])),
+                "entropy": float(torch.cat([r.entropies for r in replies]).mean()),
+                "sample_seconds": sampled - started, "learn_seconds": time.monotonic() - sampled}
+
+    def keep_or_roll_back(self, accuracy: float) -> bool:
+        """Follows a running mean; keeps the best, goes back to it on a collapse.  True where it went back."""
+        self.mean = accuracy if self.mean is None else 0.7 * self.mean + 0.3 * accuracy
+        best_path = self.state / "reinforce_best.pt"
+        if self.mean > self.best:
+            self.best = self.mean
+            if self.round % 5 == 0 or not best_path.exists():
+                self.save(best_path)
+        elif self.mean < self.best - ROLL_BACK and best_path.exists():
+            round_now = self.round
+            self._restore(best_path)
+            self.round = round_now
+            for group in self.optimizer.param_groups:
+                group["lr"] *= 0.5
+            return True
+        return False
+
+
+def train(settings: Settings, state: Path, minutes: float | None) -> Model:
+    trainer, log = Trainer(settings, state), Log(state / "reinforce.jsonl")
+    rounds = Rounds(settings, trainer.round)
+    started = time.monotonic() - trainer.seconds
+    saved_at = time.monotonic()
+    while trainer.round < settings.reinforce.rounds:
+        trainer.seconds = time.monotonic() - started
+        if minutes and trainer.seconds >= 60 * minutes:
+            break
+        if minutes:  # the last fifth anneals
+            share = trainer.seconds / (60 * minutes)
+            for group in trainer.optimizer.param_groups:
+                group["lr"] = settings.reinforce.rate * min(1.0, max(0.1, (1 - share) / 0.2))
+        fields = trainer.one_round(rounds.take())
+        went_back = trainer.keep_or_roll_back(fields["accuracy"])
+        log.write(seconds=round(time.monotonic() - started, 1), rolled_back=went_back, **fields)
+        if time.monotonic() - saved_at > 60:
+            trainer.save(trainer.path)
+            saved_at = time.monotonic()
+    trainer.save(trainer.path)
+    rounds.thread.join()
+    return trainer.model
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("state", type=Path)
+    parser.add_argument("--size", choices=SIZES, default="full")
+    parser.add_argument("--minutes", type=float)
+    arguments = parser.parse_args()
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+    train(SIZES[arguments.size], arguments.state, arguments.minutes)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,109 @@
+"""Every number of the recipe, in three sizes: `full` is for a GPU, `small` for two cores and two hours, `tiny` for a test."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+# Name -> (share of the training examples, knobs of reinforcement).  Reinforcement draws easier problems than supervised
+# training where the hardest ones are never solved: a group without a success carries no signal.
+TASKS = ("countdown", "dag", "ledger", "equation")
+SUPERVISED_SHARES = {"countdown": 0.30, "dag": 0.24, "ledger": 0.21, "equation": 0.21, "arithmetic": 0.04}
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelSettings:
+    hidden: int = 384
+    layers: int = 8
+    heads: int = 6
+    kv_heads: int = 2
+    head_dim: int = 64
+    intermediate: int = 1152
+    vocab: int = 1024
+    max_positions: int = 2048
+    rope_theta: float = 1e6
+    norm_epsilon: float = 1e-6
+
+
+@dataclasses.dataclass(frozen=True)
+class SupervisedSettings:
+    rows: int = 128  # a step
+    row_tokens: int = 1024
+    steps: int = 7000
+    peak_rate: float = 2e-3
+    optimizer: str = "adamw"  # or "muon": Muon for the blocks' matrices, AdamW for the rest, the same rate for both
+    warm_up_steps: int = 200
+    flat_share: float = 0.55  # of the steps; then linearly to 1 %
+    weight_decay: float = 0.1
+    clip: float = 1.0
+
+
+@dataclasses.dataclass(frozen=True)
+class ReinforceSettings:
+    groups: int = 1024  # problems a round
+    samples: int = 8  # replies a problem
+    rounds: int = 1000
+    rate: float = 4e-5
+    updates: int = 4  # a round: each token is seen once
+    clip_low: float = 0.2
+    clip_high: float = 0.28
+    max_tokens: int = 640  # of a reply
+    micro_batch_tokens: int = 65536
+
+
+@dataclasses.dataclass(frozen=True)
+class StudySettings:
+    problems: int = 3072  # a task and arm
+    calibration_problems: int = 1024  # a task and candidate
+    slots: int = 8192  # sequences in flight
+    max_tokens: int = 1024  # of a reply
+    top_p: float = 0.95
+    temperatures: tuple[float, ...] = (0.1, 0.2, 0.3, 0.45, 0.6, 0.8, 1.0)
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    model: ModelSettings = ModelSettings()
+    supervised: SupervisedSettings = SupervisedSettings()
+    reinforce: ReinforceSettings = ReinforceSettings()
+    study: StudySettings = StudySettings()
+    tokenizer_traces: int = 40_000  # a task
+    # Task -> knobs in place of the program's, for training and for reports: what a smaller model can learn.
+    training_knobs: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
+    evaluation_knobs: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
+    seed: int = 1
+
+
+FULL = Settings()
+SMALL = Settings(
+    model=ModelSettings(hidden=256, layers=6, heads=4, kv_heads=2, head_dim=64, intermediate=768),
+    supervised=SupervisedSettings(rows=16, row_tokens=512, steps=100_000, peak_rate=3e-3, optimizer="muon"),
+    training_knobs={
+        "countdown": ("numbers=3..4",),
+        "dag": ("needed=2..8", "distractors=0..3"),
+        "ledger": ("orders=2..4", "items=2..4", "shops=1..3", "asked=1..2", "length=4..5", "similar=0..50"),
+        "equation": ("brackets=1..3", "coefficient=4..12", "solution=5..20"),
+    },
+    evaluation_knobs={
+        "countdown": ("numbers=3",),
+        "dag": ("needed=6", "distractors=2"),
+        "ledger": ("orders=3", "items=3", "shops=2", "asked=2", "length=5", "similar=30"),
+        "equation": ("brackets=2", "coefficient=9", "solution=12"),
+    },
+    tokenizer_traces=20_000,
+)
+TINY = Settings(
+    model=ModelSettings(hidden=128, layers=2, heads=2, kv_heads=1, head_dim=64, intermediate=256, vocab=512),
+    supervised=SupervisedSettings(rows=4, row_tokens=512, steps=12, warm_up_steps=2),
+    reinforce=ReinforceSettings(groups=4, samples=4, rounds=2, updates=2, max_tokens=24, micro_batch_tokens=4096),
+    study=StudySettings(problems=6, calibration_problems=4, slots=16, max_tokens=24, temperatures=(0.1, 0.6)),
+    tokenizer_traces=300,
+)
+SIZES = {"full": FULL, "small": SMALL, "tiny": TINY}
+
+
+def fourstep_program() -> str:
+    """The product's binary, which makes and grades the problems: $FOURSTEP, or the release build."""
+    return os.environ.get("FOURSTEP") or str(Path(__file__).resolve().parent.parent / "build/release/fourstep")

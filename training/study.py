@@ -1,0 +1,217 @@
+"""The reference study: what NVFP4 costs the model and what decoding policies win back.
+
+`python3 -m training.study STATE` does, and keeps in STATE, in this order:
+1. difficulty.json   knobs of each task such that BF16 at T = 0.6 solves about two thirds (calibration problems);
+2. calibration.json  tau_0, the best fixed temperature and ReSET's T_low and T_high (calibration problems, W4A4);
+3. study.json        every arm on evaluation problems that nothing before has seen, with intervals; study.npz, the bits.
+The arms are written down here, before evaluation problems are touched.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from training import evaluation, intervals, stream, tokenizer as tokenizers
+from training.evaluation import Arm
+from training.inference import calibrate_input_scales
+from training.model import Model
+from training.policies import Policy, fixed
+from training.progress import Log
+from training.settings import SIZES, TASKS, Settings
+from training.tasks import Problem, generate
+
+# From easy to hard; knobs not named keep their defaults.
+LADDERS = {
+    "countdown": [["numbers=3"], ["numbers=4"], ["numbers=5"]],
+    "dag": [[f"needed={n}"] for n in (8, 10, 12, 14, 16, 18, 20, 22, 24)],
+    "ledger": [["orders=6", "items=6", "asked=3"],
+               ["orders=8", "items=8", "asked=4", "length=8", "similar=90"],
+               ["orders=9", "items=9", "asked=5", "length=9", "similar=90"],
+               ["orders=10", "items=10", "asked=5", "length=9", "similar=100"],
+               ["orders=10", "items=10", "shops=6", "asked=6", "length=9", "similar=100"]],
+    "equation": [["brackets=3"], ["brackets=4"], ["brackets=5", "coefficient=40"],
+                 ["brackets=6", "coefficient=50", "solution=50"], ["brackets=6", "coefficient=60", "solution=60"]],
+}
+WANTED_ACCURACY = 0.65
+PUBLISHED = {"t_high": 1.0, "t_low": 0.3}  # the paper's T_high; its T_low is 0.1 to 0.4 by model
+T_LOW_CANDIDATES = (0.05, 0.1, 0.2, 0.3, 0.45, 0.6)
+T_HIGH_CANDIDATES = (0.45, 0.6, 0.8, 1.0, 1.2)
+PERCENTILES = (75, 80, 85)
+
+
+class Study:
+    def __init__(self, settings: Settings, state: Path, weights: Path):
+        self.settings, self.state = settings, state
+        self.device = "cuda" if torch.cuda.is_available() else "cpu"
+        self.log = Log(state / "study.jsonl")
+        self.tokenizer = tokenizers.load(state / "tokenizer")
+        self.model = Model(settings.model).to(self.device)
+        saved = torch.load(weights, map_location=self.device, weights_only=True)
+        self.model.load_state_dict(saved["model"])
+        for parameter in self.model.parameters():  # what ships is BF16
+            parameter.data = parameter.data.bfloat16().float()
+        self.samplers: dict[str, evaluation.Sampler] = {}
+        self.input_scales = calibrate_input_scales(self.model, self._calibration_text())
+        torch.save({k: v.cpu() for k, v in self.input_scales.items()}, state / "input_scales.pt")
+
+    def _calibration_text(self) -> list[list[int]]:
+        """256 training examples, prompt and trace: what activation ranges are measured on."""
+        count = 64 if self.device == "cuda" else 2
+        examples = [p for task in TASKS for p in generate(task, "training", count, seed=77, traces=True)]
+        return [(e & (stream.LOSS_BIT - 1)).tolist() for e in stream.encode_examples(self.tokenizer, examples)]
+
+    def run(self, numerics: str, problems: list[Problem], policies: list[Policy]) -> list[evaluation.ArmResult]:
+        if numerics not in self.samplers:
+            for sampler in self.samplers.values():
+                evaluation.free(sampler)
+            self.samplers = {numerics: evaluation.make_sampler(
+                self.model, self.tokenizer, numerics, self.settings, self.settings.study.slots,
+                self.settings.study.max_tokens, self.input_scales)}
+        return evaluation.run_policies(self.samplers[numerics], self.tokenizer, problems, policies)
+
+    def kept(self, name: str, make) -> dict:
+        """What STATE/name.json holds, made and written first where it is missing."""
+        path = self.state / f"{name}.json"
+        if not path.exists():
+            started = time.monotonic()
+            path.write_text(json.dumps(make(), indent=1) + "\n")
+            self.log.write(phase=name, seconds=time.monotonic() - started)
+        return json.loads(path.read_text())
+
+    # --- 1
+    def difficulty(self) -> dict:
+        count = max(4, self.settings.study.calibration_problems // 2)
+        problems, places = [], []
+        for task in TASKS:
+            for level, knobs in enumerate(LADDERS[task]):
+                problems += generate(task, "calibration", count, 1000 + level, knobs=knobs, threads=8)
+                places.append((task, level))
+        right = self.run("bf16", problems, [fixed(0.6)])[0].correct.reshape(len(places), count).mean(1)
+        ladder = {task: [] for task in TASKS}
+        for (task, level), accuracy in zip(places, right.tolist(), strict=True):
+            ladder[task].append({"knobs": LADDERS[task][level], "accuracy": accuracy})
+            self.log.write(task=task, knobs=" ".join(LADDERS[task][level]), accuracy=accuracy)
+        chosen = {task: min(levels, key=lambda level: abs(level["accuracy"] - WANTED_ACCURACY))["knobs"]
+                  for task, levels in ladder.items()}
+        return {"problems_a_level": count, "ladder": ladder, "knobs": chosen}
+
+    def problems(self, split: str, each: int, seed: int) -> list[Problem]:
+        knobs = self.kept("difficulty", self.difficulty)["knobs"]
+        return [p for task in TASKS for p in generate(task, split, each, seed, knobs=knobs[task], threads=8)]
+
+    def by_task(self, correct: np.ndarray) -> list[np.ndarray]:
+        return np.split(correct, len(TASKS))
+
+    # --- 2
+    def calibrate(self) -> dict:
+        each = self.settings.study.calibration_problems
+        problems = self.problems("calibration", each, seed=1)
+        policies = [fixed(t) for t in self.settings.study.temperatures]
+        results = self.run("w4a4", problems, policies)
+        base = results[[p.t_high for p in policies].index(0.6)]
+        entropies = torch.cat([reply.entropies for reply in base.replies]).numpy().astype(np.float64)
+        tau = {str(p): float(np.percentile(entropies, p)) for p in PERCENTILES}
+        tau_by_task = {}
+        for task, part in zip(TASKS, np.split(np.arange(len(problems)), len(TASKS)), strict=True):
+            values = torch.cat([base.replies[i].entropies for i in part]).numpy().astype(np.float64)
+            tau_by_task[task] = {str(p): float(np.percentile(values, p)) for p in PERCENTILES}
+        score = lambda result: float(result.correct.mean())  # noqa: E731
+        fixed_scores = {f"{p.t_high:g}": score(r) for p, r in zip(policies, results, strict=True)}
+        grid = [Policy(f"reset {high:g}/{low:g}", high, low, tau["80"])
+                for high in T_HIGH_CANDIDATES for low in T_LOW_CANDIDATES if low < high]
+        grid_scores = {p.name: score(r) for p, r in zip(grid, self.run("w4a4", problems, grid), strict=True)}
+        paper = [p for p in grid if p.t_high == PUBLISHED["t_high"]]
+        best = max(grid, key=lambda p: grid_scores[p.name])
+        best_paper = max(paper, key=lambda p: grid_scores[p.name])
+        return {"problems": len(problems), "tau": tau, "tau_by_task": tau_by_task,
+                "mean_entropy": float(entropies.mean()), "fixed": fixed_scores, "reset": grid_scores,
+                "best_temperature": float(max(fixed_scores, key=fixed_scores.get)),
+                "tuned": {"t_high": best.t_high, "t_low": best.t_low},
+                "paper_t_low": best_paper.t_low}
+
+    # --- 3
+    def arms(self) -> list[Arm]:
+        """Declared before evaluation problems are touched: they depend on calibration alone."""
+        c = self.kept("calibration", self.calibrate)
+        tau = c["tau"]["80"]
+        policies = [fixed(t) for t in self.settings.study.temperatures]
+        arms = [Arm(numerics, policy) for numerics in ("bf16", "w4a16", "w4a4") for policy in policies]
+        resets = [
+            Policy("reset 1/0.3", PUBLISHED["t_high"], PUBLISHED["t_low"], tau),
+            Policy("reset 1/chosen", 1.0, c["paper_t_low"], tau),
+            Policy("reset tuned", c["tuned"]["t_high"], c["tuned"]["t_low"], tau),
+            Policy("gate 1/chosen", 1.0, c["paper_t_low"], tau, gate_only=True),
+            Policy("gate tuned", c["tuned"]["t_high"], c["tuned"]["t_low"], tau, gate_only=True),
+        ]
+        arms += [Arm("w4a4", policy) for policy in resets]
+        arms += [Arm("bf16", policy) for policy in resets[:3]]
+        arms.append(Arm("w4a16", resets[2]))
+        return arms
+
+    def comparisons(self) -> list[tuple[str, str]]:
+        """The headline family: arm against base."""
+        best = f"w4a4 fixed {self.kept('calibration', self.calibrate)['best_temperature']:g}"
+        family = [("w4a4 fixed 0.6", "bf16 fixed 0.6"), ("w4a4 reset 1/chosen", "w4a4 fixed 0.6"),
+                  ("w4a4 reset tuned", "w4a4 fixed 0.6"), ("w4a4 reset tuned", best),
+                  ("w4a4 reset 1/chosen", "w4a4 gate 1/chosen"), ("bf16 reset tuned", "bf16 fixed 0.6")]
+        return [pair for pair in dict.fromkeys(family) if pair[0] != pair[1]]
+
+    def evaluate(self) -> dict:
+        arms, each = self.arms(), self.settings.study.problems
+        problems = self.problems("evaluation", each, seed=2)
+        bits, table = {}, {}
+        for numerics in ("bf16", "w4a16", "w4a4"):
+            mine = [arm for arm in arms if arm.numerics == numerics]
+            started = time.monotonic()
+            results = self.run(numerics, problems, [arm.policy for arm in mine])
+            for arm, result in zip(mine, results, strict=True):
+                bits[arm.name] = result.correct
+                mean, half = intervals.mean_over_tasks(self.by_task(result.correct))
+                table[arm.name] = {"numerics": arm.numerics, "policy": vars(arm.policy), "mean": mean, "half_width": half,
+                                   "tasks": {t: float(v.mean()) for t, v in
+                                             zip(TASKS, self.by_task(result.correct), strict=True)},
+                                   "answered": float(result.answered.mean()), "tokens": float(result.tokens.mean())}
+                self.log.write(arm=arm.name, mean=mean, half_width=half, **table[arm.name]["tasks"])
+            self.log.write(numerics=numerics, arms=len(mine), seconds=time.monotonic() - started)
+        np.savez_compressed(self.state / "study.npz", **{name: np.packbits(b) for name, b in bits.items()})
+        return {"problems_a_task": each, "tasks": list(TASKS), "arms": table, "comparisons": self._compare(bits)}
+
+    def _compare(self, bits: dict[str, np.ndarray]) -> dict:
+        rows, p_values = {}, {}
+        for arm, base in self.comparisons():
+            if arm not in bits or base not in bits:
+                continue
+            pair = self.by_task(bits[arm]), self.by_task(bits[base])
+            difference, half = intervals.paired_difference(*pair)
+            name = f"{arm} - {base}"
+            p_values[name] = intervals.mcnemar(*pair)
+            rows[name] = {"difference": difference, "half_width": half, "p": p_values[name],
+                          "tasks": {t: float(a.mean() - b.mean()) for t, a, b in zip(TASKS, *pair, strict=True)}}
+        for name, p in intervals.holm(p_values).items():
+            rows[name]["p_holm"] = p
+        return rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("state", type=Path)
+    parser.add_argument("--size", choices=SIZES, default="full")
+    parser.add_argument("--weights", type=Path, help="default: STATE/reinforce.pt")
+    parser.add_argument("--problems", type=int, help="a task and arm")
+    arguments = parser.parse_args()
+    settings = SIZES[arguments.size]
+    if arguments.problems:
+        settings = dataclasses.replace(settings, study=dataclasses.replace(settings.study, problems=arguments.problems))
+    study = Study(settings, arguments.state, arguments.weights or arguments.state / "reinforce.pt")
+    study.kept("study", study.evaluate)
+
+
+if __name__ == "__main__":
+    main()
