@@ -3,7 +3,7 @@
 set -euo pipefail
 cd "$(dirname "$0")"
 
-tools/install_packages.sh libgtest-dev libgmock-dev librapidcheck-dev python3 python3-venv
+tools/install_packages.sh libgtest-dev libgmock-dev librapidcheck-dev libbenchmark-dev python3 python3-venv
 cmake --preset release
 cmake --build --preset release
 ctest --preset release -j "$(nproc)"

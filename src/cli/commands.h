@@ -7,6 +7,8 @@
 
 namespace fourstep::cli {
 
+void AddPolicyCommand(CLI::App& app);
 void AddTasksCommand(CLI::App& app);
+void AddTokenizeCommand(CLI::App& app);
 
 }  // namespace fourstep::cli

@@ -14,13 +14,16 @@ int Run(int argc, char** argv) {
       "fourstep runs 4-bit (NVFP4) reasoning models at low latency without giving up their accuracy"};
   app.require_subcommand(1);
   app.set_version_flag("--version", "fourstep 0.1.0");
+  fourstep::cli::AddPolicyCommand(app);
   fourstep::cli::AddTasksCommand(app);
+  fourstep::cli::AddTokenizeCommand(app);
   try {
     app.parse(argc, argv);
   } catch (const CLI::Success& success) {  // --help, --version
     return app.exit(success);
   } catch (const CLI::ParseError& error) {
-    fmt::print(stderr, "fourstep: {} (--help lists what is possible)\n", error.what());
+    fmt::print(stderr, "fourstep: {} (--help lists what is possible)\n",
+               fourstep::Printable(error.what(), 300));
     return 2;
   }
   return 0;
