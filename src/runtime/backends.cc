@@ -1,0 +1,43 @@
+#include "runtime/backends.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include "base/error.h"
+#include "cpu/cpu_backend.h"
+#include "fourstep/engine.h"
+#include "reference/reference_backend.h"
+
+namespace fourstep {
+namespace {
+
+struct Entry {
+  const char* name;
+  std::unique_ptr<Backend> (*make)(const BackendOptions& options);
+};
+
+constexpr Entry kBackends[] = {
+    {"cpu",
+     [](const BackendOptions& o) {
+       return MakeCpuBackend({.path = o.cpu_path, .num_threads = o.num_threads, .max_rows = o.max_rows});
+     }},
+    {"reference", [](const BackendOptions& o) { return MakeReferenceBackend({.max_rows = o.max_rows}); }},
+};
+
+}  // namespace
+
+std::unique_ptr<Backend> MakeBackend(const BackendOptions& options) {
+  for (const Entry& entry : kBackends) {
+    if (options.name == entry.name) return entry.make(options);
+  }
+  throw Errorf("backend", "\"{}\" is not one of {}", Printable(options.name),
+               fmt::join(BackendNames(), ", "));
+}
+
+std::vector<std::string> BackendNames() {
+  std::vector<std::string> names;
+  for (const Entry& entry : kBackends) names.emplace_back(entry.name);
+  return names;
+}
+
+}  // namespace fourstep
