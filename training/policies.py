@@ -12,6 +12,9 @@ import torch
 from torch import Tensor
 
 WINDOW = 32
+# Sums are integers in units of 2^-36 nats, as the engine keeps them.  They are exact: while an answer is younger than the
+# window, the window's mean must equal the answer's, or rounding decides which steps count as uncertain.
+UNITS_PER_NAT = 2.0**36
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,9 +38,9 @@ class PolicyState:
         zeros = lambda *shape, dtype=torch.float32: torch.zeros(slots, *shape, dtype=dtype, device=device)  # noqa: E731
         self.t_high, self.t_low, self.tau_0, self.top_p = zeros(), zeros(), zeros(), zeros()
         self.gate_only = zeros(dtype=torch.bool)
-        self.ring = zeros(WINDOW)  # the last entropies, across steps
-        self.count, self.total = zeros(dtype=torch.int64), zeros(dtype=torch.float64)
-        self.step_count, self.step_total = zeros(dtype=torch.int64), zeros(dtype=torch.float64)
+        self.ring = zeros(WINDOW, dtype=torch.int64)  # the last entropies, across steps, in units like the totals
+        self.count, self.total = zeros(dtype=torch.int64), zeros(dtype=torch.int64)
+        self.step_count, self.step_total = zeros(dtype=torch.int64), zeros(dtype=torch.int64)
         self.last, self.before_last = zeros(dtype=torch.int64), zeros(dtype=torch.int64)  # kinds of the last tokens
         # By id: 2 contains a blank line, 1 is exactly a newline.
         self.kind = torch.zeros(vocab, dtype=torch.int64, device=device)
@@ -58,18 +61,18 @@ class PolicyState:
         step_count = self.step_count[slots].masked_fill(border, 0)
         step_total = self.step_total[slots].masked_fill(border, 0)
         count, total, ring = self.count[slots], self.total[slots], self.ring[slots]
-        in_window = count.clamp(1, WINDOW)
-        window_mean = (ring.sum(-1) / in_window).double()
-        step_mean = step_total / step_count.clamp(min=1)
+        mean = lambda sums, counts: sums.double() / counts.double() / UNITS_PER_NAT  # noqa: E731
         first = count == 0
-        h_step = torch.where(step_count >= WINDOW, step_mean, torch.where(first, entropy.double(), window_mean))
-        h_mean = torch.where(first, h_step, total / count.clamp(min=1))
+        window_mean = torch.where(first, entropy.double(), mean(ring.sum(-1), count.clamp(1, WINDOW)))
+        h_step = torch.where(step_count >= WINDOW, mean(step_total, step_count.clamp(min=1)), window_mean)
+        h_mean = torch.where(first, h_step, mean(total, count.clamp(min=1)))
         uncertain = (h_step > h_mean) & ~self.gate_only[slots]
         threshold = torch.where(uncertain, h_step, self.tau_0[slots].double())
         temperature = torch.where(entropy >= threshold, self.t_high[slots], self.t_low[slots])
-        self.ring[slots, count % WINDOW] = entropy
-        self.count[slots], self.total[slots] = count + 1, total + entropy
-        self.step_count[slots], self.step_total[slots] = step_count + 1, step_total + entropy
+        units = (entropy.double() * UNITS_PER_NAT).round().long()
+        self.ring[slots, count % WINDOW] = units
+        self.count[slots], self.total[slots] = count + 1, total + units
+        self.step_count[slots], self.step_total[slots] = step_count + 1, step_total + units
         return temperature
 
     def observe(self, slots: Tensor, tokens: Tensor) -> None:

@@ -9,11 +9,10 @@ from pathlib import Path
 class Log:
     def __init__(self, path: Path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        self.name = path.stem
-        self.file = path.open("a", encoding="utf-8")
+        self.path = path
 
     def write(self, **fields) -> None:
         fields = {k: round(v, 6) if isinstance(v, float) else v for k, v in fields.items()}
-        self.file.write(json.dumps(fields) + "\n")
-        self.file.flush()
-        print(self.name, *(f"{key}={value}" for key, value in fields.items()), flush=True)
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(fields) + "\n")
+        print(self.path.stem, *(f"{key}={value}" for key, value in fields.items()), flush=True)

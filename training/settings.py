@@ -97,9 +97,9 @@ SMALL = Settings(
 TINY = Settings(
     model=ModelSettings(hidden=128, layers=2, heads=2, kv_heads=1, head_dim=64, intermediate=256, vocab=512),
     supervised=SupervisedSettings(rows=4, row_tokens=512, steps=12, warm_up_steps=2),
-    reinforce=ReinforceSettings(groups=4, samples=4, rounds=2, updates=2, max_tokens=24, micro_batch_tokens=4096),
-    study=StudySettings(problems=6, calibration_problems=4, slots=16, max_tokens=24, temperatures=(0.1, 0.6)),
-    tokenizer_traces=300,
+    reinforce=ReinforceSettings(groups=4, samples=4, rounds=2, updates=2, max_tokens=16, micro_batch_tokens=4096),
+    study=StudySettings(problems=6, calibration_problems=4, slots=128, max_tokens=16, temperatures=(0.1, 0.6)),
+    tokenizer_traces=200,
 )
 SIZES = {"full": FULL, "small": SMALL, "tiny": TINY}
 
