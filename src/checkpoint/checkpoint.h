@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <deque>
 #include <filesystem>
+#include <initializer_list>
 #include <set>
 #include <span>
 #include <string>
@@ -12,14 +13,11 @@
 #include <vector>
 
 #include "checkpoint/hf_config.h"
+#include "checkpoint/quantization_config.h"
 #include "checkpoint/safetensors.h"
 #include "formats/linear_weight.h"
 
 namespace fourstep {
-
-enum class Dialect { kNone, kModelOpt, kCompressedTensors };
-
-std::string_view DialectName(Dialect dialect);  // "none", "modelopt", "compressed-tensors"
 
 class Checkpoint {
  public:
@@ -33,7 +31,7 @@ class Checkpoint {
   const GenerationConfig& generation() const { return generation_; }
   // End-of-sequence ids: generation_config.json's, else config.json's.
   std::span<const int32_t> eos_token_ids() const;
-  Dialect dialect() const { return dialect_; }
+  Dialect dialect() const { return quantization_.dialect; }
   const TensorMap& tensors() const { return tensors_.tensors(); }
 
   // The linear `module` ("model.layers.0.self_attn.q_proj") with its bias, if it has one: dense, NVFP4 or
@@ -52,10 +50,19 @@ class Checkpoint {
   void ExpectAllRead() const;
 
  private:
+  const TensorView& Get(const std::string& tensor);
+  const TensorView& Get(const std::string& tensor, std::initializer_list<TensorType> types,
+                        const std::vector<int64_t>& shape);
+  float Scalar(const std::string& tensor);
+  std::string Where(std::string_view tensor) const;
+  void ReadDense(LinearWeight& weight);
+  void ReadFourBit(const std::string& codes, LinearWeight& weight);
+  void ReadGlobalScales(LinearWeight& weight);
+
   std::filesystem::path folder_;
   HfConfig config_;
   GenerationConfig generation_;
-  Dialect dialect_ = Dialect::kNone;
+  QuantizationConfig quantization_;
   TensorFolder tensors_;
   std::set<std::string, std::less<>> read_;
   std::deque<std::vector<float>> floats_;  // what was converted to fp32

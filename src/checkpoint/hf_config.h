@@ -29,6 +29,9 @@ struct RopeConfig {
   bool truncate = true;                              // yarn
 };
 
+// The rope settings of a config.json, already parsed. Throws Error naming `where` and the field.
+RopeConfig ParseRopeConfig(const Json& config_json, int64_t max_positions, const std::string& where);
+
 struct HfConfig {
   std::string where;         // the file, for messages
   std::string architecture;  // "Qwen3ForCausalLM"

@@ -66,17 +66,20 @@ class TensorFolder {
   TensorMap tensors_;
 };
 
-// Writes shards of at most about `shard_bytes` and their index (or one model.safetensors), in the order of
-// AddTensor.
+// Writes shards of at most `shard_bytes` of tensors each (more only where one tensor is larger) and their
+// index, or one model.safetensors. Tensors go to shards in the order of AddTensor; inside a shard the wider
+// types come first, so that all values are aligned.
 class SafetensorsWriter {
  public:
   // `folder` exists. Nothing is complete before Finish.
   SafetensorsWriter(std::filesystem::path folder, int64_t shard_bytes);
 
-  // `fill(out)` writes the tensor's bytes when its shard is written: no more than one shard is in memory.
+  // `fill(out)` writes the tensor's bytes into `out` (zeros before) when its turn comes: one tensor at a time
+  // is in memory. A name may stand once.
   void AddTensor(const std::string& name, TensorType type, std::vector<int64_t> shape,
                  std::function<void(std::span<std::byte>)> fill);
-  // Throws std::runtime_error where a file cannot be written.
+  // Writes everything; the index, if any, last. Throws std::runtime_error where a file cannot be written:
+  // files that were finished before stay, none is left half-written.
   void Finish();
 
  private:
@@ -87,6 +90,14 @@ class SafetensorsWriter {
     int64_t size_bytes;
     std::function<void(std::span<std::byte>)> fill;
   };
+  struct Shard {
+    std::string file;
+    int64_t size_bytes = 0;
+    std::vector<const Pending*> tensors;  // in the order of their data
+  };
+  std::vector<Shard> Divide();
+  void WriteShard(const Shard& shard) const;
+
   std::filesystem::path folder_;
   int64_t shard_bytes_;
   std::vector<Pending> tensors_;
