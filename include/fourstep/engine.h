@@ -16,47 +16,49 @@
 namespace fourstep {
 
 struct EngineOptions {
-  std::string model;            // folder of a Hugging Face checkpoint
-  std::string backend = "cpu";  // "cpu", "reference"; BackendNames() lists what this build has
-  std::string cpu_path;         // "avx512-vnni", "avx2", "portable"; empty: the best of the machine
-  std::string numerics;         // "w4a4", "w4a16", "bf16"; empty: the best that the checkpoint allows
-  std::string chat_template;    // empty: the checkpoint's own
-  int32_t num_threads = 0;      // 0: as many as the process may use cores
-  int32_t max_sequences = 8;    // answered at a time; further ones wait
+  std::string model = {};          // folder of a Hugging Face checkpoint
+  std::string backend = "cpu";     // "cpu", "reference"; BackendNames() lists what this build has
+  std::string cpu_path = {};       // "avx512-vnni", "avx2", "portable"; empty: the best of the machine
+  std::string numerics = {};       // "w4a4", "w4a16", "bf16"; empty: the best that the checkpoint allows
+  std::string chat_template = {};  // empty: the checkpoint's own
+  int32_t num_threads = 0;         // 0: as many as the process may use cores
+  int32_t max_sequences = 8;       // answered at a time; further ones wait
   int32_t prefill_chunk_tokens = 256;
   int64_t cache_tokens = 0;  // KV cache of all sequences together; 0: max_sequences times 4,096, or fewer
                              // where the model's context is shorter
 };
 
 struct Message {
-  std::string role;  // "system", "user", "assistant"
-  std::string content;
-  std::optional<std::string> reasoning;  // an assistant's, apart from its content
+  std::string role = {};  // "system", "user", "assistant"
+  std::string content = {};
+  std::optional<std::string> reasoning = {};  // an assistant's, apart from its content
 };
 
 // The decoding policy and what acts after it. Absent values are the model's: reset.json or a published preset
-// for "reset", generation_config.json for the rest, else T 0.6 and top-p 0.95.
+// for "reset", generation_config.json for the rest, else T 0.6 and top-p 0.95. A parameter of another policy
+// than the request's is an error.
 struct Sampling {
-  std::string policy;  // "reset", "fixed", "greedy", "dynatemp"; empty: "reset" where parameters of it are
-                       // known for the model, else "fixed"
-  std::optional<double> temperature;           // fixed
-  std::optional<double> t_high, t_low, tau_0;  // reset; tau_0 in nats
-  std::optional<int32_t> window;               // reset, in tokens
-  bool token_gate_only = false;                // reset, ablation: the threshold is always tau_0
-  std::string step_estimator;                  // reset, ablation: "hybrid" (also where empty), "causal-mean",
-                               // "ema-from-window", "ema-from-first"
-  std::optional<double> dynatemp_low, dynatemp_high, dynatemp_exponent;
-  std::optional<double> top_p, min_p;
-  std::optional<int32_t> top_k;
+  // "reset", "fixed", "greedy", "dynatemp". Empty: the one that the parameters below belong to; where none of
+  // them is given, "reset" if parameters of it are known for the model, else "fixed".
+  std::string policy = {};
+  std::optional<double> temperature = {};                     // fixed
+  std::optional<double> t_high = {}, t_low = {}, tau_0 = {};  // reset; tau_0 in nats
+  std::optional<int32_t> window = {};                         // reset, in tokens
+  bool token_gate_only = false;     // reset, ablation: the threshold is always tau_0
+  std::string step_estimator = {};  // reset, ablation: "hybrid" (also where empty), "causal-mean",
+                                    // "ema-from-window", "ema-from-first"
+  std::optional<double> dynatemp_low = {}, dynatemp_high = {}, dynatemp_exponent = {};
+  std::optional<double> top_p = {}, min_p = {};
+  std::optional<int32_t> top_k = {};
   uint64_t seed = 0;
 };
 
 struct Request {
-  std::vector<Message> messages;  // a conversation, through the chat template; or else:
-  std::string prompt;             // text as it is, special tokens parsed
+  std::vector<Message> messages = {};  // a conversation, through the chat template; or else:
+  std::string prompt = {};             // text as it is, special tokens parsed, none added
   bool enable_thinking = true;
-  Sampling sampling;
-  int32_t max_tokens = 0;   // of the answer; 0: as far as the context reaches
+  Sampling sampling = {};
+  int32_t max_tokens = 0;   // of the answer; 0, or more than that: as far as the context reaches
   bool ignore_eos = false;  // benchmarks: go on to max_tokens
 };
 
@@ -69,24 +71,33 @@ enum class FinishReason { kNone, kStop, kLength, kCancelled, kError };
 struct Event {
   RequestId request = 0;
   int32_t token = -1;
-  std::string text;           // what the token completes, valid UTF-8, may be empty; without special tokens
-  bool is_reasoning = false;  // the token belongs to the thinking part (its tags included)
+  std::string text = {};      // what the token completes, valid UTF-8, may be empty; without special tokens
+  bool is_reasoning = false;  // the token belongs to the thinking part, <think> and </think> included
   int32_t position = -1;      // in the answer, from 0
   // What the policy saw and chose, entropies in nats: docs/architecture.md, "sampling".
   int32_t step = 0;
   float entropy = 0, step_entropy = 0, mean_entropy = 0, threshold = 0, temperature = 0, logprob = 0;
   FinishReason finish = FinishReason::kNone;
-  std::string error;          // with kError
+  std::string error = {};     // with kError
   int32_t prompt_tokens = 0;  // with a finish reason
   int32_t reused_tokens = 0;  // of the prompt: found in the cache, with a finish reason
 };
 
 // What was loaded and is running.
 struct EngineInfo {
-  std::string architecture, backend, numerics, chat_template;
+  std::string architecture = {}, backend = {}, numerics = {};
+  std::string chat_template = {};  // empty: the checkpoint has none that is known; only prompts are served
   int64_t num_parameters = 0, weight_bytes_per_token = 0;
-  int32_t vocab_size = 0, max_context_tokens = 0;
-  std::string default_policy;  // what an empty Sampling::policy means, with its parameters
+  int32_t vocab_size = 0;
+  int32_t max_context_tokens = 0;   // prompt and answer: the model's, or what the cache holds if that is less
+  std::string default_policy = {};  // what an empty Sampling::policy means, with its parameters
+};
+
+// What it is doing, as of the last Step.
+struct EngineLoad {
+  int32_t running = 0, waiting = 0;
+  int64_t cache_tokens = 0, cache_tokens_used = 0;  // used: by running sequences
+  int64_t preemptions = 0;  // running sequences that had to wait again because the cache ran out, so far
 };
 
 class Engine {
@@ -98,9 +109,10 @@ class Engine {
   Engine& operator=(const Engine&) = delete;
 
   const EngineInfo& info() const;
+  EngineLoad load() const;  // from any thread
 
   // Throws where the request cannot be served: no messages and no prompt, a parameter out of range, a prompt
-  // that does not fit the context or the cache. May be called from any thread, during Step too.
+  // that does not fit the context. May be called from any thread, during Step too. First come, first served.
   RequestId Submit(const Request& request);
   // The answer ends with kCancelled at the next Step; unknown and finished ids are ignored. From any thread.
   void Cancel(RequestId request);

@@ -1,0 +1,59 @@
+#include "runtime/answer.h"
+
+#include <algorithm>
+
+namespace fourstep {
+
+ControlTokens ControlTokens::Find(const Tokenizer& tokenizer, const ChatTemplate* chat_template,
+                                  std::span<const int32_t> eos_ids) {
+  ControlTokens control;
+  control.stop.assign(eos_ids.begin(), eos_ids.end());
+  if (chat_template != nullptr) {
+    const auto end_of_turn = tokenizer.IdOf(chat_template->end_of_turn());
+    if (end_of_turn) control.stop.push_back(*end_of_turn);
+  }
+  control.think_open = tokenizer.IdOf("<think>");
+  control.think_close = tokenizer.IdOf("</think>");
+  if (!control.think_open || !control.think_close) control.think_open = control.think_close = std::nullopt;
+  return control;
+}
+
+Event Answer::Take(const TokenRecord& record) {
+  Event event{.request = request_,
+              .token = record.token,
+              .position = record.output_position,
+              .step = record.step,
+              .entropy = record.entropy,
+              .step_entropy = record.step_entropy,
+              .mean_entropy = record.mean_entropy,
+              .threshold = record.threshold,
+              .temperature = record.temperature,
+              .logprob = record.logprob};
+  if (record.token < 0) {
+    event.position = -1;
+    event.finish = FinishReason::kError;
+    event.error = "the model's logits are not finite numbers: its weights or scales are damaged";
+    event.text = decoder_.Finish();
+    return event;
+  }
+  if (record.token == control_.think_open) in_thinking_ = true;
+  event.is_reasoning = in_thinking_;
+  if (record.token == control_.think_close) in_thinking_ = false;
+
+  const bool is_stop = !limits_.ignore_eos && std::find(control_.stop.begin(), control_.stop.end(),
+                                                        record.token) != control_.stop.end();
+  if (is_stop) {
+    event.finish = FinishReason::kStop;
+  } else {
+    event.text = decoder_.Append(record.token);
+    if (record.output_position + 1 == limits_.max_tokens) event.finish = FinishReason::kLength;
+  }
+  if (event.finish != FinishReason::kNone) event.text += decoder_.Finish();
+  return event;
+}
+
+Event Answer::End(FinishReason reason) {
+  return {.request = request_, .text = decoder_.Finish(), .is_reasoning = in_thinking_, .finish = reason};
+}
+
+}  // namespace fourstep

@@ -1,0 +1,32 @@
+// What a request's Sampling means: the policy it names or implies, the model's own values where it gives
+// none.
+#pragma once
+
+#include <filesystem>
+#include <optional>
+#include <string>
+
+#include "backend/token_record.h"
+#include "checkpoint/hf_config.h"
+#include "fourstep/engine.h"
+
+namespace fourstep {
+
+struct SamplingDefaults {
+  SamplingParams sampling;            // of policy "fixed", and what acts after every policy
+  std::optional<PolicyParams> reset;  // where parameters of ReSET are known for the model
+
+  // From reset.json in `folder`, else the published preset of the folder's name; and the generation settings
+  // of the checkpoint there. Throws Error naming the file and field.
+  static SamplingDefaults Load(const std::filesystem::path& folder, const GenerationConfig& generation);
+
+  // Throws Error naming the field: an unknown name, a value out of range, a parameter of another policy than
+  // the one in use, "reset" without parameters for a model where none are known.
+  SamplingParams Resolve(const Sampling& request) const;
+
+  // What an empty Sampling means, for people: "reset (T_low 0.1, T_high 1, tau_0 0.55, window 32), top-p
+  // 0.95".
+  std::string Describe() const;
+};
+
+}  // namespace fourstep
