@@ -102,16 +102,28 @@ Scheme SchemeOfAlgorithm(const std::string& name, const std::string& where) {
                Printable(name, 40));
 }
 
+void ReadModelOptGroups(const JsonReader& reader, QuantizationConfig& config) {
+  for (const auto& [name, group] : Groups(reader).items()) {
+    AddScheme(ReadGroup(JsonReader(group, config.where + ": " + Printable(name)), /*is_mxfp4=*/false),
+              config);
+  }
+}
+
 // "quant_algo" and, for MIXED_PRECISION, "quantized_layers": in both of ModelOpt's places.
 void ReadAlgorithms(const JsonReader& reader, QuantizationConfig& config) {
   const std::string algorithm = reader.String("quant_algo");
   if (reader.IntOr("group_size", 16, 0, 1 << 20) != 16) {
     throw Errorf(reader.where(), "\"group_size\" is {}, expected 16", Shown(reader.Get("group_size")));
   }
+  if (reader.BoolOr("has_zero_point", false)) {
+    throw Error(reader.where(), "\"has_zero_point\" is true, which is not supported");
+  }
   if (algorithm != "MIXED_PRECISION") {
     AddScheme(SchemeOfAlgorithm(algorithm, reader.where()), config);
     return;
   }
+  if (!reader.Has("quantized_layers") && reader.Has("config_groups"))
+    return ReadModelOptGroups(reader, config);
   const Json& layers = reader.Get("quantized_layers");
   if (!layers.is_object() || layers.empty()) {
     throw Error(reader.where(), "\"quantized_layers\" is no object with modules in it");
@@ -122,6 +134,8 @@ void ReadAlgorithms(const JsonReader& reader, QuantizationConfig& config) {
   }
 }
 
+// Where an algorithm is named, "config_groups" is derived from it, and wrong for NVFP4_AWQ (exporters up to
+// 0.47 write 8-bit activations there), so it is not read.
 void ReadModelOpt(const Json& json, QuantizationConfig& config) {
   const JsonReader reader(json, config.where);
   ExpectKeys(json, config.where,
@@ -131,10 +145,6 @@ void ReadModelOpt(const Json& json, QuantizationConfig& config) {
   ReadAlgorithms(reader, config);
   ReadPatterns(reader, "ignore", /*allow_regex=*/false, config);
   ReadPatterns(reader, "exclude_modules", /*allow_regex=*/false, config);
-  if (!reader.Has("config_groups")) return;
-  for (const auto& [name, group] : Groups(reader).items()) {
-    ReadGroup(JsonReader(group, config.where + ": " + Printable(name)), /*is_mxfp4=*/false);
-  }
 }
 
 bool IsEmptyTransform(const Json& transform) {
@@ -248,9 +258,6 @@ QuantizationConfig ParseHfQuantConfig(std::string_view text, const std::string& 
   ExpectKeys(quantization, reader.where(),
              {"quant_algo", "kv_cache_quant_algo", "group_size", "exclude_modules", "quantized_layers",
               "has_zero_point", "pre_quant_scale"});
-  if (reader.BoolOr("has_zero_point", false)) {
-    throw Error(reader.where(), "\"has_zero_point\" is true, which is not supported");
-  }
   ReadAlgorithms(reader, config);
   ReadPatterns(reader, "exclude_modules", /*allow_regex=*/false, config);
   return config;

@@ -4,6 +4,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
+#include <optional>
+
+#include "backend/linear_stack.h"
 #include "base/error.h"
 #include "checkpoint_files.h"
 #include "formats/bfloat16.h"
@@ -80,6 +84,198 @@ INSTANTIATE_TEST_SUITE_P(Dialects, RoundTrip,
                                          DialectCase{Dialect::kCompressedTensors, false, 1 << 20},
                                          DialectCase{Dialect::kCompressedTensors, false, 1},
                                          DialectCase{Dialect::kCompressedTensors, true, 1 << 20}));
+
+// Checkpoints that ModelOpt and compressed-tensors wrote, and what they decode them to
+// (tools/make_checkpoint_goldens.py). Their order of fp32 operations differs from ours by two roundings.
+void ExpectDecodesAs(Checkpoint& checkpoint, const std::string& module, int64_t n, int64_t k) {
+  const MappedFile file(checkpoint.folder() / "expected.safetensors");
+  const TensorMap expected = ParseSafetensors(file.bytes(), "expected.safetensors");
+  const TensorView& view = expected.at(module + ".weight");
+  ASSERT_EQ(view.shape, (std::vector<int64_t>{n, k}));
+  const LinearWeight weight = checkpoint.Linear(module, n, k);
+  std::vector<float> row(static_cast<size_t>(k));
+  for (int64_t i = 0; i < n; ++i) {
+    DecodeRow(weight, i, row.data());
+    for (int64_t j = 0; j < k; ++j) {
+      float value;
+      std::memcpy(&value, view.bytes.data() + 4 * (i * k + j), 4);
+      EXPECT_NEAR(row[j], value, std::abs(value) * 0x1p-22f) << module << " " << i << " " << j;
+    }
+  }
+}
+
+std::filesystem::path Data(const char* name) {
+  return std::filesystem::path(FOURSTEP_SOURCE_DIR) / "tests/checkpoint/data" / name;
+}
+
+TEST(Checkpoint, ReadsWhatModelOptWrites) {
+  Checkpoint checkpoint = Checkpoint::Open(Data("modelopt"));
+  EXPECT_EQ(checkpoint.dialect(), Dialect::kModelOpt);
+  ExpectDecodesAs(checkpoint, "model.layers.0.mlp.up_proj", 8, 64);
+  ExpectDecodesAs(checkpoint, "model.layers.0.mlp.down_proj", 8, 64);
+  EXPECT_EQ(checkpoint.Linear("model.layers.0.mlp.down_proj", 8, 64).input_scale, 0.02f);
+  checkpoint.ExpectAllRead();  // it has a scale of the cache, too
+}
+
+TEST(Checkpoint, ReadsWhatCompressedTensorsWrites) {
+  Checkpoint checkpoint = Checkpoint::Open(Data("compressed_tensors"));
+  EXPECT_EQ(checkpoint.dialect(), Dialect::kCompressedTensors);
+  for (const char* name : {"up_proj", "gate_proj", "down_proj"}) {
+    ExpectDecodesAs(checkpoint, std::string("model.layers.0.mlp.") + name, 8, 64);
+  }
+  EXPECT_EQ(checkpoint.Linear("model.layers.0.mlp.up_proj", 8, 64).input_scale, 1 / 123.4f);
+  EXPECT_FALSE(checkpoint.Linear("model.layers.0.mlp.gate_proj", 8, 64).input_scale);
+  EXPECT_EQ(checkpoint.Linear("model.layers.0.mlp.gate_proj", 8, 64).format, WeightFormat::kNvFp4);
+  EXPECT_EQ(checkpoint.Linear("model.layers.0.mlp.down_proj", 8, 64).format, WeightFormat::kMxFp4);
+  checkpoint.ExpectAllRead();
+}
+
+// Whether a scale can be stored depends on its mantissa alone, so all of them at one exponent are all cases.
+TEST(StorableScale, HoldsForEveryMantissa) {
+  const Dialect dialect = Dialect::kCompressedTensors;
+  int64_t num_changed = 0;
+  for (uint32_t mantissa = 0; mantissa < 1u << 23; ++mantissa) {
+    const float scale = FloatFromBits(0x3A000000u | mantissa);
+    const float storable = StorableScale(dialect, scale);
+    num_changed += storable != scale;
+    ASSERT_EQ(StorableScale(dialect, storable), storable) << scale;
+    ASSERT_LE(std::abs(storable - scale), 1.5f * 0x1p-34f) << scale;  // ulps of 2^-34: half of two roundings
+    const float up = StorableScaleAtLeast(dialect, scale);
+    ASSERT_EQ(StorableScale(dialect, up), up) << scale;
+    ASSERT_GE(up, scale);
+    ASSERT_LE(up - scale, 3 * 0x1p-34f) << scale;
+    ASSERT_EQ(StorableScale(Dialect::kModelOpt, scale), scale);
+  }
+  EXPECT_GT(num_changed, 0);
+}
+
+// A folder with config.json and the tensors that a test adds.
+class CheckpointFolder {
+ public:
+  CheckpointFolder() : writer_(folder_.path(), 1 << 20) {}
+  SafetensorsWriter& writer() { return writer_; }
+  Json config = SmallConfig();
+
+  template <class T>
+  void Add(const std::string& name, TensorType type, std::vector<int64_t> shape, std::vector<T> values) {
+    writer_.AddTensor(name, type, std::move(shape), Filler(std::move(values)));
+  }
+  Checkpoint Open() {
+    writer_.Finish();
+    WriteFile(path() / "config.json", DumpJson(config));
+    return Checkpoint::Open(path());
+  }
+  const std::filesystem::path& path() const { return folder_.path(); }
+
+ private:
+  TemporaryFolder folder_;
+  SafetensorsWriter writer_;
+};
+
+Json ModelOptQuantization(const char* algorithm) {
+  return {{"quant_method", "modelopt"}, {"quant_algo", algorithm}, {"ignore", {"lm_head"}}};
+}
+
+NvFp4Module InModelOpt(const RandomNvFp4& random, const std::string& name, std::optional<float> input_scale) {
+  NvFp4Module module = random.Module(name, kN, kK);
+  module.global_scale = 0.25f;
+  module.input_scale = input_scale;
+  return module;
+}
+
+TEST(Checkpoint, ReadsDenseTypesAndBiases) {
+  CheckpointFolder folder;
+  folder.Add<uint16_t>("a.weight", TensorType::kBf16, {2, 3}, {1, 2, 3, 4, 5, 6});
+  folder.Add<uint16_t>("a.bias", TensorType::kF16, {2}, {0x3C00, 0xC000});
+  folder.Add<uint16_t>("b.weight", TensorType::kF16, {1, 2}, {0x3C00, 0x3800});
+  folder.Add<float>("c.weight", TensorType::kF32, {1, 2}, {0.1f, 0.2f});
+  folder.Add<float>("c.bias", TensorType::kF32, {1}, {0.3f});
+  Checkpoint checkpoint = folder.Open();
+  EXPECT_EQ(checkpoint.dialect(), Dialect::kNone);
+  const LinearWeight a = checkpoint.Linear("a", 2, 3);
+  EXPECT_EQ(a.format, WeightFormat::kBf16);
+  EXPECT_THAT(a.bias, ElementsAre(1.0f, -2.0f));
+  EXPECT_EQ(checkpoint.Linear("b", 1, 2).format, WeightFormat::kFp16);
+  EXPECT_EQ(checkpoint.Linear("c", 1, 2).format, WeightFormat::kFp32);
+  EXPECT_THAT(checkpoint.Linear("c", 1, 2).bias, ElementsAre(0.3f));
+  EXPECT_THAT(a.bias, ElementsAre(1.0f, -2.0f));  // still valid after further calls
+  checkpoint.ExpectAllRead();
+}
+
+TEST(Checkpoint, DecidesByModuleWhetherItIsQuantised) {
+  CheckpointFolder folder;
+  const RandomNvFp4 random(kN, kK, 4);
+  AddNvFp4(folder.writer(), Dialect::kModelOpt, InModelOpt(random, "model.layers.0.mlp.up_proj", 0.5f));
+  folder.Add<uint16_t>("model.layers.0.mlp.gate_proj.weight", TensorType::kBf16, {kN, kK},
+                       BFloats(kN * kK, 5));
+  folder.config["quantization_config"] = ModelOptQuantization("NVFP4");
+  Checkpoint checkpoint = folder.Open();
+  EXPECT_EQ(checkpoint.Linear("model.layers.0.mlp.up_proj", kN, kK).format, WeightFormat::kNvFp4);
+  EXPECT_EQ(checkpoint.Linear("model.layers.0.mlp.gate_proj", kN, kK).format, WeightFormat::kBf16);
+}
+
+TEST(Checkpoint, ReadsPreQuantScales) {
+  CheckpointFolder folder;
+  const RandomNvFp4 random(kN, kK, 6);
+  AddNvFp4(folder.writer(), Dialect::kModelOpt, InModelOpt(random, "m", 0.5f));
+  folder.Add<uint16_t>("m.pre_quant_scale", TensorType::kBf16, {kK}, std::vector<uint16_t>(kK, 0x3F00));
+  folder.config["quantization_config"] = ModelOptQuantization("NVFP4_AWQ");
+  Checkpoint checkpoint = folder.Open();
+  EXPECT_THAT(checkpoint.Linear("m", kN, kK).pre_quant_scale, testing::Each(0.5f));
+}
+
+TEST(Checkpoint, FallsBackToHfQuantConfig) {
+  for (const bool is_in_config : {false, true}) {
+    CheckpointFolder folder;
+    const RandomNvFp4 random(kN, kK, 7);
+    AddNvFp4(folder.writer(), Dialect::kModelOpt, InModelOpt(random, "m", std::nullopt));
+    // Where config.json speaks, the other file is not read: here it would be refused.
+    if (is_in_config) folder.config["quantization_config"] = ModelOptQuantization("W4A16_NVFP4");
+    const Json old = {{"producer", {{"name", "modelopt"}}},
+                      {"quantization",
+                       {{"quant_algo", is_in_config ? "FP8" : "W4A16_NVFP4"},
+                        {"group_size", 16},
+                        {"kv_cache_quant_algo", "FP8"},
+                        {"exclude_modules", {"lm_head"}}}}};
+    WriteFile(folder.path() / "hf_quant_config.json", DumpJson(old));
+    Checkpoint checkpoint = folder.Open();
+    EXPECT_EQ(checkpoint.dialect(), Dialect::kModelOpt);
+    EXPECT_FALSE(checkpoint.Linear("m", kN, kK).input_scale);
+  }
+}
+
+TEST(Checkpoint, ReadsMixedPrecision) {
+  CheckpointFolder folder;
+  const RandomNvFp4 random(kN, kK, 8);
+  AddNvFp4(folder.writer(), Dialect::kModelOpt, InModelOpt(random, "a", 0.5f));
+  AddNvFp4(folder.writer(), Dialect::kModelOpt, InModelOpt(random, "b", std::nullopt));
+  folder.config["quantization_config"] = ModelOptQuantization("MIXED_PRECISION");
+  folder.config["quantization_config"]["quantized_layers"] = {
+      {"a", {{"quant_algo", "NVFP4"}, {"group_size", 16}}}, {"b", {{"quant_algo", "W4A16_NVFP4"}}}};
+  Checkpoint checkpoint = folder.Open();
+  EXPECT_TRUE(checkpoint.Linear("a", kN, kK).input_scale);
+  EXPECT_FALSE(checkpoint.Linear("b", kN, kK).input_scale);
+}
+
+TEST(Checkpoint, TakesEosIdsOfGenerationConfigFirst) {
+  CheckpointFolder folder;
+  folder.Add<float>("a.weight", TensorType::kF32, {1, 1}, {1.0f});
+  EXPECT_THAT(folder.Open().eos_token_ids(), ElementsAre(2));
+  WriteFile(folder.path() / "generation_config.json", R"({"eos_token_id": [5, 6], "do_sample": true})");
+  EXPECT_THAT(folder.Open().eos_token_ids(), ElementsAre(5, 6));
+}
+
+TEST(Checkpoint, AllowsKnownLeftoversOnly) {
+  CheckpointFolder folder;
+  for (const char* name :
+       {"lm_head.weight", "model.layers.0.self_attn.k_proj.k_scale", "model.layers.0.self_attn.attn.v_scale",
+        "model.layers.0.self_attn.rotary_emb.inv_freq"}) {
+    folder.Add<float>(name, TensorType::kF32, {1}, {1.0f});
+  }
+  folder.Open().ExpectAllRead();
+  folder.config["tie_word_embeddings"] = false;
+  EXPECT_THROW(folder.Open().ExpectAllRead(), Error);
+}
 
 }  // namespace
 }  // namespace fourstep
