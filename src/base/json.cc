@@ -69,6 +69,10 @@ Json ParseJson(std::string_view text, const std::string& where, const JsonLimits
   if (text.size() > limits.max_bytes) {
     throw Errorf(where, "{} bytes of JSON, at most {} are read", text.size(), limits.max_bytes);
   }
+  // The parser takes a NUL byte for the end of the text and would not see what follows.
+  if (const size_t nul = text.find('\0'); nul != text.npos) {
+    throw Errorf(where, "not valid JSON at byte {}: a NUL byte", nul);
+  }
   Json value;
   LimitedBuilder builder(value, where, limits.max_depth);
   if (!Json::sax_parse(text.begin(), text.end(), &builder)) throw Error(where, "not valid JSON");

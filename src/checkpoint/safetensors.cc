@@ -298,6 +298,9 @@ TensorMap ParseSafetensors(std::span<const std::byte> bytes, const std::string& 
     throw Errorf(where, "is cut off: its header has {} bytes, only {} are there", header_bytes, bytes.size());
   }
   const std::string_view header(reinterpret_cast<const char*>(bytes.data()), header_bytes);
+  if (header.find('\0') != header.npos) {  // the parser takes it for the end and would not see what follows
+    throw Error(where, "the header is not valid JSON: a NUL byte");
+  }
   HeaderReader reader(bytes.subspan(header_bytes), where);
   if (!Json::sax_parse(header.begin(), header.end(), &reader))
     throw Error(where, "the header is not valid JSON");

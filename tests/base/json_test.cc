@@ -21,6 +21,7 @@ TEST(ParseJson, RefusesWhatIsNotOneValidValue) {
   for (const char* bad : {"", "{", "[1,]", "{\"a\":1} x", "nan", "\"\xff\"", "{\"a\" 1}", "1e999", "'a'"}) {
     EXPECT_NE(FaultOf(bad), "") << bad;
   }
+  EXPECT_EQ(FaultOf(std::string("{}\0{", 4)), "input: not valid JSON at byte 2: a NUL byte");
   EXPECT_EQ(FaultOf(R"({"a": 1, "b": {"a": 2}, "a": 3})"), "input: key \"a\" stands twice");
   EXPECT_EQ(FaultOf(R"({"a": 1, "b": {"a": 2}})"), "");
 }
