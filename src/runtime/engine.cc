@@ -1,0 +1,285 @@
+#include "fourstep/engine.h"
+
+#include <algorithm>
+#include <mutex>
+#include <unordered_map>
+#include <utility>
+
+#include "backend/numerics.h"
+#include "base/check.h"
+#include "base/error.h"
+#include "checkpoint/checkpoint.h"
+#include "model/model.h"
+#include "runtime/answer.h"
+#include "runtime/backends.h"
+#include "runtime/prompt_encoder.h"
+#include "runtime/sampling_defaults.h"
+#include "runtime/scheduler.h"
+#include "sampling/policy.h"
+
+namespace fourstep {
+namespace {
+
+constexpr int32_t kBlockTokens = 16;
+constexpr int64_t kDefaultCacheTokens = 4096;  // for each sequence
+// How far a device may run ahead of what the host has read, in steps.
+constexpr int32_t kMaxUnread = 4;
+
+void CheckOption(const char* name, int64_t value, int64_t low, int64_t high) {
+  if (value < low || value > high) throw Errorf(name, "is {}, expected {}..{}", value, low, high);
+}
+
+void CheckOptions(const EngineOptions& options) {
+  CheckOption("max_sequences", options.max_sequences, 1, 1024);
+  CheckOption("prefill_chunk_tokens", options.prefill_chunk_tokens, 1, 1 << 15);
+  CheckOption("cache_tokens", options.cache_tokens, 0, int64_t{1} << 30);
+  if (options.model.empty()) throw Error("model", "is empty, expected the folder of a checkpoint");
+}
+
+std::optional<Numerics> ParseNumerics(const std::string& name) {
+  if (name.empty()) return std::nullopt;
+  for (const Numerics numerics : {Numerics::kW4A4, Numerics::kW4A16, Numerics::kBf16}) {
+    if (name == NumericsName(numerics)) return numerics;
+  }
+  throw Errorf("numerics", "\"{}\" is not one of w4a4, w4a16, bf16", Printable(name));
+}
+
+SchedulerOptions PlanMemory(const EngineOptions& options, const HfConfig& config) {
+  if (config.max_positions < 2)
+    throw Errorf(config.where, "max_position_embeddings is {}, expected 2 or more", config.max_positions);
+  const int64_t wanted = options.cache_tokens > 0
+                             ? options.cache_tokens
+                             : options.max_sequences * std::min(kDefaultCacheTokens, config.max_positions);
+  const int64_t num_blocks = std::min((wanted + kBlockTokens - 1) / kBlockTokens, int64_t{1} << 26);
+  return {
+      .max_sequences = options.max_sequences,
+      .prefill_chunk_tokens = options.prefill_chunk_tokens,
+      .num_blocks = static_cast<int32_t>(num_blocks),
+      .block_tokens = kBlockTokens,
+      .max_context_tokens = static_cast<int32_t>(std::min(config.max_positions, num_blocks * kBlockTokens))};
+}
+
+// Which ids end reasoning steps, by decoding every one.
+void SetBoundaryTokens(Backend& backend, const Tokenizer& tokenizer, int32_t vocab_size) {
+  std::vector<int32_t> contains_blank_line, is_newline;
+  const int32_t num_drawable = std::min(tokenizer.vocab_size(), vocab_size);
+  for (int32_t id = 0; id < num_drawable; ++id) {
+    const TokenClass token_class = ClassifyTokenText(tokenizer.TokenBytes(id));
+    if (token_class == TokenClass::kBlankLine) contains_blank_line.push_back(id);
+    if (token_class == TokenClass::kNewline) is_newline.push_back(id);
+  }
+  backend.SetBoundaryTokens(contains_blank_line, is_newline, num_drawable);
+}
+
+// A request from its Submit to its last event.
+struct Work {
+  Sequence sequence;
+  Answer answer;
+};
+
+}  // namespace
+
+struct Engine::State {
+  State(const EngineOptions& options, Checkpoint checkpoint);
+
+  RequestId Submit(const Request& request);
+  std::vector<Event> Step();
+  void TakeInbox(std::vector<Event>& events);
+  bool RunStep();  // false: there was nothing to compute
+  void Deliver(const TokenRecord& record, std::vector<Event>& events);
+  void Finish(Work& work, Event event, std::vector<Event>& events);
+
+  // Loaded once; read from any thread.
+  const SchedulerOptions memory;
+  const PromptEncoder encoder;
+  const ControlTokens control;
+  const SamplingDefaults defaults;
+  EngineInfo info;
+
+  // Of the thread that steps.
+  std::unique_ptr<Backend> backend;
+  std::unique_ptr<Model> model;
+  Scheduler scheduler;
+  std::unordered_map<RequestId, std::unique_ptr<Work>> works;
+
+  // Between the threads that submit and the one that steps.
+  mutable std::mutex mutex;
+  std::vector<std::unique_ptr<Work>> inbox;
+  std::vector<RequestId> cancelled;
+  RequestId last_id = 0;
+  int64_t num_unfinished = 0;
+  EngineLoad load;
+};
+
+// What is cheap to refuse comes before the weights.
+Engine::State::State(const EngineOptions& options, Checkpoint checkpoint)
+    : memory(PlanMemory(options, checkpoint.config())),
+      encoder(checkpoint.folder(), options.chat_template,
+              static_cast<int32_t>(checkpoint.config().vocab_size)),
+      control(ControlTokens::Find(encoder.tokenizer(), encoder.chat_template(), checkpoint.eos_token_ids())),
+      defaults(SamplingDefaults::Load(checkpoint.folder(), checkpoint.generation())),
+      scheduler(memory) {
+  const std::optional<Numerics> numerics = ParseNumerics(options.numerics);
+  backend = MakeBackend({.name = options.backend,
+                         .cpu_path = options.cpu_path,
+                         .num_threads = options.num_threads,
+                         .max_rows = options.prefill_chunk_tokens + options.max_sequences});
+  model = Model::Load(checkpoint, *backend,
+                      {.numerics = numerics,
+                       .max_slots = memory.max_sequences,
+                       .block_tokens = memory.block_tokens,
+                       .num_cache_blocks = memory.num_blocks});
+  const auto vocab_size = static_cast<int32_t>(checkpoint.config().vocab_size);
+  SetBoundaryTokens(*backend, encoder.tokenizer(), vocab_size);
+  info = {.architecture = checkpoint.config().architecture,
+          .backend = backend->name(),
+          .numerics = std::string(NumericsName(model->numerics())),
+          .chat_template = std::string(encoder.chat_template() ? encoder.chat_template()->name() : ""),
+          .num_parameters = model->num_parameters(),
+          .weight_bytes_per_token = model->weight_bytes_per_token(),
+          .vocab_size = vocab_size,
+          .max_context_tokens = memory.max_context_tokens,
+          .default_policy = defaults.Describe()};
+  load.cache_tokens = int64_t{memory.num_blocks} * memory.block_tokens;
+}
+
+RequestId Engine::State::Submit(const Request& request) {
+  if (request.max_tokens < 0)
+    throw Errorf("max_tokens", "is {}, expected 0 (no limit) or more", request.max_tokens);
+  const SamplingParams sampling = defaults.Resolve(request.sampling);
+  PromptEncoder::Prompt prompt = encoder.Encode(request);
+  if (prompt.tokens.size() >= static_cast<size_t>(memory.max_context_tokens)) {
+    throw Errorf(request.messages.empty() ? "prompt" : "messages",
+                 "has {} tokens, expected at most {}: context and cache hold {} with the answer",
+                 prompt.tokens.size(), memory.max_context_tokens - 1, memory.max_context_tokens);
+  }
+  const auto num_prompt = static_cast<int32_t>(prompt.tokens.size());
+  int32_t max_tokens = memory.max_context_tokens - num_prompt;
+  if (request.max_tokens > 0) max_tokens = std::min(max_tokens, request.max_tokens);
+
+  const std::lock_guard lock(mutex);
+  const RequestId id = ++last_id;
+  ++num_unfinished;
+  inbox.push_back(std::make_unique<Work>(
+      Work{.sequence = {.id = id,
+                        .sampling = sampling,
+                        .tokens = std::move(prompt.tokens),
+                        .num_prompt = num_prompt,
+                        .max_length = num_prompt + max_tokens},
+           .answer = Answer(id, encoder.tokenizer(), control, prompt.in_thinking,
+                            {.max_tokens = max_tokens, .ignore_eos = request.ignore_eos})}));
+  return id;
+}
+
+void Engine::State::TakeInbox(std::vector<Event>& events) {
+  std::vector<std::unique_ptr<Work>> new_works;
+  std::vector<RequestId> to_cancel;
+  {
+    const std::lock_guard lock(mutex);
+    new_works.swap(inbox);
+    to_cancel.swap(cancelled);
+  }
+  for (std::unique_ptr<Work>& work : new_works) {
+    scheduler.Add(work->sequence);
+    const RequestId id = work->sequence.id;
+    works.emplace(id, std::move(work));
+  }
+  for (const RequestId id : to_cancel) {
+    const auto found = works.find(id);
+    if (found != works.end())
+      Finish(*found->second, found->second->answer.End(FinishReason::kCancelled), events);
+  }
+}
+
+bool Engine::State::RunStep() {
+  const StepPlan& plan = scheduler.Plan();
+  for (const Sequence* sequence : plan.begun) backend->SetSlot(sequence->slot, sequence->sampling);
+  if (plan.empty()) return false;
+  const Batch batch = plan.batch();
+  backend->BeginStep(batch);
+  model->Forward();
+  backend->Draw();
+  backend->EndStep();
+  return true;
+}
+
+void Engine::State::Deliver(const TokenRecord& record, std::vector<Event>& events) {
+  const Sequence* sequence = scheduler.Accept(record);
+  if (sequence == nullptr) return;  // drawn after the end
+  Work& work = *works.at(sequence->id);
+  Event event = work.answer.Take(record);
+  if (event.finish == FinishReason::kNone) {
+    events.push_back(std::move(event));
+  } else {
+    Finish(work, std::move(event), events);
+  }
+}
+
+void Engine::State::Finish(Work& work, Event event, std::vector<Event>& events) {
+  event.prompt_tokens = work.sequence.num_prompt;
+  event.reused_tokens = work.sequence.num_reused;
+  scheduler.Finish(work.sequence);
+  works.erase(event.request);
+  events.push_back(std::move(event));
+}
+
+std::vector<Event> Engine::State::Step() {
+  std::vector<Event> events;
+  TakeInbox(events);
+  const bool has_run = RunStep();
+  const bool wait = !has_run || scheduler.max_unread() >= kMaxUnread;
+  for (const TokenRecord& record : backend->ReadRecords(wait)) Deliver(record, events);
+
+  const auto num_finished = std::count_if(
+      events.begin(), events.end(), [](const Event& event) { return event.finish != FinishReason::kNone; });
+  const std::lock_guard lock(mutex);
+  num_unfinished -= num_finished;
+  load.running = scheduler.num_running();
+  load.waiting = scheduler.num_waiting();
+  const KvCache& cache = scheduler.cache();
+  load.cache_tokens_used = int64_t{cache.num_blocks() - cache.num_unreferenced()} * cache.block_tokens();
+  load.preemptions = scheduler.num_preemptions();
+  return events;
+}
+
+Engine::Engine(const EngineOptions& options) {
+  CheckOptions(options);
+  state_ = std::make_unique<State>(options, Checkpoint::Open(options.model));
+}
+
+Engine::~Engine() = default;
+
+const EngineInfo& Engine::info() const {
+  return state_->info;
+}
+
+EngineLoad Engine::load() const {
+  const std::lock_guard lock(state_->mutex);
+  EngineLoad load = state_->load;
+  load.waiting += static_cast<int32_t>(state_->inbox.size());
+  return load;
+}
+
+RequestId Engine::Submit(const Request& request) {
+  return state_->Submit(request);
+}
+
+void Engine::Cancel(RequestId request) {
+  const std::lock_guard lock(state_->mutex);
+  state_->cancelled.push_back(request);
+}
+
+bool Engine::idle() const {
+  const std::lock_guard lock(state_->mutex);
+  return state_->num_unfinished == 0;
+}
+
+std::vector<Event> Engine::Step() {
+  return state_->Step();
+}
+
+std::vector<int32_t> Engine::PromptTokens(const Request& request) const {
+  return state_->encoder.Encode(request).tokens;
+}
+
+}  // namespace fourstep
