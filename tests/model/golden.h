@@ -77,9 +77,10 @@ inline std::vector<std::string> BackendsHere() {
   return names;
 }
 
-inline std::unique_ptr<Backend> MakeBackendHere(const std::string& name, int32_t num_threads = 2) {
+// One thread: results do not depend on it (tests/backend), and these steps are too small for two.
+inline std::unique_ptr<Backend> MakeBackendHere(const std::string& name) {
   if (name == "reference") return MakeReferenceBackend({.max_rows = 64});
-  return MakeCpuBackend({.path = name, .num_threads = num_threads, .max_rows = 64});
+  return MakeCpuBackend({.path = name, .num_threads = 1, .max_rows = 64});
 }
 
 // A model of a checkpoint folder with its own backend; one sequence in one slot.
