@@ -122,6 +122,10 @@ class Engine {
   // come in order. From one thread at a time.
   std::vector<Event> Step();
 
+  // The policy and its parameters that such a request would run with, for people: "reset (T_low 0.1, T_high
+  // 1, tau_0 0.55, window 32), top-p 0.95". Throws as Submit.
+  std::string PolicyText(const Sampling& sampling) const;
+
   // The tokens that the model would see for this request.
   std::vector<int32_t> PromptTokens(const Request& request) const;
 

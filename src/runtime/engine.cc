@@ -278,6 +278,10 @@ std::vector<Event> Engine::Step() {
   return state_->Step();
 }
 
+std::string Engine::PolicyText(const Sampling& sampling) const {
+  return state_->defaults.Describe(sampling);
+}
+
 std::vector<int32_t> Engine::PromptTokens(const Request& request) const {
   return state_->encoder.Encode(request).tokens;
 }

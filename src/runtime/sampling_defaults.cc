@@ -46,6 +46,27 @@ void Override(To& to, const std::optional<From>& from) {
   if (from) to = static_cast<To>(*from);
 }
 
+std::string DescribePolicy(const PolicyParams& policy) {
+  switch (policy.kind) {
+    case PolicyKind::kFixed:
+      return fmt::format("fixed (T {:.4g})", policy.temperature);
+    case PolicyKind::kGreedy:
+      return "greedy";
+    case PolicyKind::kDynatemp:
+      return fmt::format("dynatemp (T {:.4g} to {:.4g}, exponent {:.4g})", policy.dynatemp_low,
+                         policy.dynatemp_high, policy.dynatemp_exponent);
+    case PolicyKind::kReset:
+      break;
+  }
+  std::string text = fmt::format("reset (T_low {:.4g}, T_high {:.4g}, tau_0 {:.4g}, window {}", policy.t_low,
+                                 policy.t_high, policy.tau_0, policy.window);
+  if (policy.token_gate_only != 0) text += ", token gate only";
+  if (policy.estimator != StepEstimator::kHybrid) {
+    text += fmt::format(", step estimator {}", StepEstimatorName(policy.estimator));
+  }
+  return text + ")";
+}
+
 }  // namespace
 
 SamplingDefaults SamplingDefaults::Load(const std::filesystem::path& folder,
@@ -106,13 +127,12 @@ SamplingParams SamplingDefaults::Resolve(const Sampling& request) const {
   return params;
 }
 
-std::string SamplingDefaults::Describe() const {
-  std::string text = reset ? fmt::format("reset (T_low {:.4g}, T_high {:.4g}, tau_0 {:.4g}, window {})",
-                                         reset->t_low, reset->t_high, reset->tau_0, reset->window)
-                           : fmt::format("fixed (T {:.4g})", sampling.policy.temperature);
-  if (sampling.top_p < 1) text += fmt::format(", top-p {:.4g}", sampling.top_p);
-  if (sampling.top_k > 0) text += fmt::format(", top-k {}", sampling.top_k);
-  if (sampling.min_p > 0) text += fmt::format(", min-p {:.4g}", sampling.min_p);
+std::string SamplingDefaults::Describe(const Sampling& request) const {
+  const SamplingParams params = Resolve(request);
+  std::string text = DescribePolicy(params.policy);
+  if (params.top_p < 1) text += fmt::format(", top-p {:.4g}", params.top_p);
+  if (params.top_k > 0) text += fmt::format(", top-k {}", params.top_k);
+  if (params.min_p > 0) text += fmt::format(", min-p {:.4g}", params.min_p);
   return text;
 }
 

@@ -24,9 +24,9 @@ struct SamplingDefaults {
   // the one in use, "reset" without parameters for a model where none are known.
   SamplingParams Resolve(const Sampling& request) const;
 
-  // What an empty Sampling means, for people: "reset (T_low 0.1, T_high 1, tau_0 0.55, window 32), top-p
-  // 0.95".
-  std::string Describe() const;
+  // What a request means, for people: "reset (T_low 0.1, T_high 1, tau_0 0.55, window 32), top-p 0.95".
+  // Throws as Resolve.
+  std::string Describe(const Sampling& request = {}) const;
 };
 
 }  // namespace fourstep

@@ -33,6 +33,15 @@ TEST(SamplingDefaults, AnEmptyRequestIsTheModelsOwn) {
   EXPECT_EQ(known.seed, 9u);
   EXPECT_EQ(SamplingDefaults().Describe(), "fixed (T 0.6), top-p 0.95");
   EXPECT_EQ(Knowing().Describe(), "reset (T_low 0.1, T_high 1, tau_0 0.5, window 32), top-p 0.95");
+  EXPECT_EQ(
+      Knowing().Describe(
+          {.t_low = 0.2, .token_gate_only = true, .step_estimator = "causal-mean", .top_k = 5}),
+      "reset (T_low 0.2, T_high 1, tau_0 0.5, window 32, token gate only, step estimator causal-mean), top-p "
+      "0.95, top-k 5");
+  EXPECT_EQ(Knowing().Describe({.policy = "greedy", .top_p = 1, .min_p = 0.1}), "greedy, min-p 0.1");
+  EXPECT_EQ(Knowing().Describe({.dynatemp_low = 0.1, .dynatemp_high = 2, .dynatemp_exponent = 1}),
+            "dynatemp (T 0.1 to 2, exponent 1), top-p 0.95");
+  EXPECT_THROW(SamplingDefaults().Describe({.policy = "reset"}), Error);
 }
 
 TEST(SamplingDefaults, ParametersImplyTheirPolicy) {
