@@ -9,6 +9,7 @@ namespace fourstep::cli {
 
 void AddPolicyCommand(CLI::App& app);
 void AddQuantizeCommand(CLI::App& app);
+void AddRunCommand(CLI::App& app);
 void AddTasksCommand(CLI::App& app);
 void AddTokenizeCommand(CLI::App& app);
 

@@ -2,20 +2,33 @@
 
 #include <cstdio>
 #include <exception>
+#include <memory>
+#include <string>
+#include <vector>
 
 #include "base/error.h"
 #include "cli/commands.h"
+#include "cli/exit_status.h"
+#include "cli/help_formatter.h"
 
 namespace {
 
-// Exit statuses: 0 done, 1 a failure at run time, 2 the user's or a file's fault.
+// Where a subcommand is misspelt, CLI11 only says that one is missing.
+std::string FaultOf(const CLI::App& app, const CLI::ParseError& error) {
+  const std::vector<std::string> unknown = app.remaining(/*recurse=*/true);
+  const bool is_missing = dynamic_cast<const CLI::RequiredError*>(&error) != nullptr;
+  return is_missing && !unknown.empty() ? unknown[0] + " is no command or option here" : error.what();
+}
+
 int Run(int argc, char** argv) {
   CLI::App app{
       "fourstep runs 4-bit (NVFP4) reasoning models at low latency without giving up their accuracy"};
+  app.formatter(std::make_shared<fourstep::cli::HelpFormatter>());  // of the subcommands too
   app.require_subcommand(1);
   app.set_version_flag("--version", "fourstep 0.1.0");
   fourstep::cli::AddPolicyCommand(app);
   fourstep::cli::AddQuantizeCommand(app);
+  fourstep::cli::AddRunCommand(app);
   fourstep::cli::AddTasksCommand(app);
   fourstep::cli::AddTokenizeCommand(app);
   try {
@@ -24,8 +37,8 @@ int Run(int argc, char** argv) {
     return app.exit(success);
   } catch (const CLI::ParseError& error) {
     fmt::print(stderr, "fourstep: {} (--help lists what is possible)\n",
-               fourstep::Printable(error.what(), 300));
-    return 2;
+               fourstep::Printable(FaultOf(app, error), 300));
+    return fourstep::cli::kExitFault;
   }
   return 0;
 }
@@ -37,9 +50,11 @@ int main(int argc, char** argv) {
     return Run(argc, argv);
   } catch (const fourstep::Error& error) {
     fmt::print(stderr, "fourstep: {}\n", error.what());
-    return 2;
+    return fourstep::cli::kExitFault;
+  } catch (const fourstep::cli::Interrupted&) {
+    return fourstep::cli::kExitInterrupted;
   } catch (const std::exception& error) {
     fmt::print(stderr, "fourstep: failed: {}\n", error.what());
-    return 1;
+    return fourstep::cli::kExitFailure;
   }
 }

@@ -1,7 +1,5 @@
 #include <fmt/format.h>
 
-#include <charconv>
-#include <cstdio>
 #include <iostream>
 #include <memory>
 #include <string>
@@ -11,6 +9,9 @@
 #include "base/error.h"
 #include "base/json.h"
 #include "cli/commands.h"
+#include "cli/json_lines.h"
+#include "cli/option_checks.h"
+#include "cli/tasks_compare.h"
 #include "eval/problem_stream.h"
 #include "eval/task.h"
 
@@ -25,32 +26,6 @@ struct GenerateOptions {
   std::vector<std::string> knobs;
   int num_threads = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
 };
-
-void WriteLine(const Json& line) {
-  const std::string text = DumpJson(line) + "\n";
-  if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size()) {
-    throw std::runtime_error("standard output cannot be written");
-  }
-}
-
-// A full disk shows at the last byte only, where output is buffered.
-void FlushOutput() {
-  if (std::fflush(stdout) != 0) throw std::runtime_error("standard output cannot be written");
-}
-
-// std::getline with a limit: a line without end is refused before it fills the memory.
-bool ReadLine(int64_t number, std::string& line) {
-  const size_t max_bytes = JsonLimits{}.max_bytes;
-  line.clear();
-  std::streambuf& in = *std::cin.rdbuf();
-  for (int c = in.sbumpc(); c != '\n'; c = in.sbumpc()) {
-    if (c == std::streambuf::traits_type::eof()) return !line.empty();
-    if (line.size() == max_bytes)
-      throw Errorf(fmt::format("line {}", number), "longer than {} bytes", max_bytes);
-    line.push_back(static_cast<char>(c));
-  }
-  return true;
-}
 
 void Generate(const GenerateOptions& options) {
   const Task& task = FindTask(options.task);
@@ -78,29 +53,23 @@ void Generate(const GenerateOptions& options) {
 void Grade(const std::string& task_name) {
   const Task& task = FindTask(task_name);
   std::string line;
-  for (int64_t number = 1; ReadLine(number, line); ++number) {
+  for (int64_t number = 1;; ++number) {
     const std::string where = fmt::format("line {}", number);
+    if (!ReadLine(std::cin, line, where)) break;
     const Json parsed = ParseJson(line, where);
     const JsonReader reader(parsed, where);
     const Verdict verdict =
         GradeReply(task, reader.String("problem"), reader.String("answer"), reader.String("response"));
-    Json out = {{"id", reader.Get("id")}, {"correct", nullptr}, {"extracted", nullptr}};
+    Json out = {
+        {"id", reader.Get("id")}, {"task", task.name()}, {"correct", nullptr}, {"extracted", nullptr}};
     if (verdict.correct) {
       out["correct"] = *verdict.correct;
       out["extracted"] = verdict.extracted;
     }
     WriteLine(out);
-    if (std::cin.rdbuf()->in_avail() <= 0) FlushOutput();
+    FlushWhenInputPauses(std::cin);
   }
   FlushOutput();
-}
-
-// A validator of CLI11's kind: what is wrong, or nothing. Without it -1 would wrap around and 2^64 be cut.
-std::string SeedFault(const std::string& text) {
-  uint64_t seed = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), seed);
-  if (error == std::errc() && end == text.data() + text.size()) return "";
-  return fmt::format("Value {} is no integer from 0 to 2^64-1", text);
 }
 
 Json RangeJson(const IntRange& range) {
@@ -167,6 +136,8 @@ void AddTasksCommand(CLI::App& app) {
   auto as_json = std::make_shared<bool>(false);
   list->add_flag("--json", *as_json, "As one JSON array");
   list->callback([as_json] { List(*as_json); });
+
+  AddTasksCompare(*tasks);
 }
 
 }  // namespace fourstep::cli

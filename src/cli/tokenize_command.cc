@@ -1,9 +1,7 @@
 #include <fmt/format.h>
 
-#include <cstdio>
 #include <iostream>
 #include <memory>
-#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -11,6 +9,7 @@
 #include "base/json.h"
 #include "checkpoint/tokenizer.h"
 #include "cli/commands.h"
+#include "cli/json_lines.h"
 
 namespace fourstep::cli {
 namespace {
@@ -48,14 +47,13 @@ Json Convert(const Json& line, const Tokenizer& tokenizer, const TokenizeOptions
 void Tokenize(const TokenizeOptions& options) {
   const Tokenizer tokenizer = Tokenizer::Load(options.model);
   std::string line;
-  for (int64_t number = 1; std::getline(std::cin, line); ++number) {
+  for (int64_t number = 1;; ++number) {
     const std::string where = fmt::format("line {}", number);
-    const std::string out = DumpJson(Convert(ParseJson(line, where), tokenizer, options, where)) + "\n";
-    if (std::fwrite(out.data(), 1, out.size(), stdout) != out.size() ||
-        (std::cin.rdbuf()->in_avail() <= 0 && std::fflush(stdout) != 0)) {
-      throw std::runtime_error("standard output cannot be written");
-    }
+    if (!ReadLine(std::cin, line, where)) break;
+    WriteLine(Convert(ParseJson(line, where), tokenizer, options, where));
+    FlushWhenInputPauses(std::cin);
   }
+  FlushOutput();
 }
 
 }  // namespace

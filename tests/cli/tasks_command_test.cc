@@ -3,97 +3,19 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <poll.h>
-#include <signal.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
-#include <cstdlib>
-#include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <string>
 #include <vector>
 
 #include "base/json.h"
+#include "program.h"
 
 namespace fourstep {
 namespace {
 
 using testing::HasSubstr;
 using testing::StartsWith;
-
-struct Result {
-  int status;  // exit status, or minus the signal that ended it
-  std::string out, err;
-};
-
-std::string ReadAll(const std::filesystem::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  return std::string(std::istreambuf_iterator<char>(file), {});
-}
-
-pid_t Start(const std::vector<std::string>& arguments, int in, int out, int err) {
-  std::vector<char*> argv = {const_cast<char*>(FOURSTEP_PROGRAM)};
-  for (const std::string& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));
-  argv.push_back(nullptr);
-  const pid_t child = fork();
-  if (child == 0) {
-    dup2(in, 0);
-    dup2(out, 1);
-    dup2(err, 2);
-    execv(FOURSTEP_PROGRAM, argv.data());
-    _exit(127);
-  }
-  return child;
-}
-
-int StatusOf(pid_t child) {
-  int status = 0;
-  EXPECT_EQ(waitpid(child, &status, 0), child);
-  return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
-}
-
-// Runs the program with `input` as its standard input. `out_path`: where its output goes instead of
-// Result::out.
-Result RunProgram(const std::vector<std::string>& arguments, const std::string& input = "",
-                  const std::string& out_path = "") {
-  std::string pattern = testing::TempDir() + "/fourstep_tasks_XXXXXX";
-  const std::filesystem::path folder = mkdtemp(pattern.data());
-  std::ofstream(folder / "in", std::ios::binary) << input;
-  const std::string out_file = out_path.empty() ? (folder / "out").string() : out_path;
-  const int in = open((folder / "in").c_str(), O_RDONLY | O_CLOEXEC);
-  const int out = open(out_file.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
-  const int err = open((folder / "err").c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
-  const int status = StatusOf(Start(arguments, in, out, err));
-  for (const int fd : {in, out, err}) close(fd);
-  const Result result{status, out_path.empty() ? ReadAll(out_file) : "", ReadAll(folder / "err")};
-  std::filesystem::remove_all(folder);
-  return result;
-}
-
-std::vector<Json> Lines(const std::string& text) {
-  std::vector<Json> lines;
-  for (size_t begin = 0; begin < text.size();) {
-    const size_t end = text.find('\n', begin);
-    EXPECT_NE(end, text.npos) << "the last line does not end";
-    lines.push_back(Json::parse(text.substr(begin, end - begin)));
-    begin = end + 1;
-  }
-  return lines;
-}
-
-// One line for people that begins with the program's name; status 2.
-void ExpectRefusal(const Result& result, const std::string& what) {
-  EXPECT_EQ(result.status, 2) << what << "\n" << result.err.substr(0, 500);
-  EXPECT_THAT(result.err, StartsWith("fourstep: ")) << what;
-  EXPECT_TRUE(result.err.ends_with('\n')) << what;
-  EXPECT_EQ(std::count(result.err.begin(), result.err.end(), '\n'), 1) << what << "\n"
-                                                                       << result.err.substr(0, 500);
-  EXPECT_LT(result.err.size(), 600u) << what;
-  for (const char c : result.err) {
-    EXPECT_TRUE(c == '\n' || static_cast<unsigned char>(c) >= 0x20) << what << ": a control character";
-  }
-}
 
 TEST(TasksGenerate, WritesTheDocumentedLines) {
   const Result result =
@@ -230,9 +152,7 @@ TEST(TasksCommand, RefusesBadCommandLines) {
   };
   EXPECT_GE(kCommandLines.size(), 20u);
   for (const auto& arguments : kCommandLines) {
-    std::string shown;
-    for (const std::string& argument : arguments) shown += " '" + argument.substr(0, 60) + "'";
-    ExpectRefusal(RunProgram(arguments), shown);
+    ExpectRefusal(RunProgram(arguments), Shown(arguments));
   }
 }
 
@@ -259,11 +179,12 @@ TEST(TasksGrade, WritesAVerdictForEachLine) {
                             Line(kRight, R"({"deep":[1,"é"]})");
   const Result result = RunProgram({"tasks", "grade", "countdown"}, input);
   EXPECT_EQ(result.status, 0) << result.err;
-  EXPECT_EQ(result.out,
-            "{\"correct\":true,\"extracted\":\"(1+2)*3\",\"id\":7}\n"
-            "{\"correct\":false,\"extracted\":\"1+2+3\",\"id\":\"b\"}\n"
-            "{\"correct\":null,\"extracted\":null,\"id\":null}\n"
-            "{\"correct\":true,\"extracted\":\"(1+2)*3\",\"id\":{\"deep\":[1,\"é\"]}}\n");
+  EXPECT_EQ(
+      result.out,
+      "{\"correct\":true,\"extracted\":\"(1+2)*3\",\"id\":7,\"task\":\"countdown\"}\n"
+      "{\"correct\":false,\"extracted\":\"1+2+3\",\"id\":\"b\",\"task\":\"countdown\"}\n"
+      "{\"correct\":null,\"extracted\":null,\"id\":null,\"task\":\"countdown\"}\n"
+      "{\"correct\":true,\"extracted\":\"(1+2)*3\",\"id\":{\"deep\":[1,\"é\"]},\"task\":\"countdown\"}\n");
   std::string unended = input;
   unended.pop_back();
   EXPECT_EQ(RunProgram({"tasks", "grade", "countdown"}, unended).out, result.out);

@@ -1,0 +1,23 @@
+// The flags that say which model runs, and how. One definition for every command that runs a model.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <cstdint>
+
+#include "fourstep/engine.h"
+
+namespace fourstep::cli {
+
+struct ModelOptions {
+  EngineOptions engine;
+  int32_t context_tokens = 0;  // of one conversation; 0: the engine's default
+
+  // For `max_sequences` conversations at a time. Throws Error where the model is no folder, or none is named
+  // and the default model is absent.
+  EngineOptions Resolve(int32_t max_sequences) const;
+};
+
+// `options` must live as long as `command`.
+void AddModelOptions(CLI::App& command, ModelOptions& options);
+
+}  // namespace fourstep::cli
