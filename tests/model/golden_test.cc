@@ -20,6 +20,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <numeric>
 
 #include "tests/model/golden.h"
 
@@ -77,6 +78,15 @@ std::vector<ptrdiff_t> ClearBest(const Logits& logits, double margin) {
   return best;
 }
 
+std::vector<std::vector<int32_t>> RandomPrompts(size_t count, size_t num_tokens) {
+  PhiloxStream random(11);
+  std::vector<std::vector<int32_t>> prompts(count);
+  for (std::vector<int32_t>& prompt : prompts)
+    for (size_t i = 0; i < num_tokens; ++i)
+      prompt.push_back(static_cast<int32_t>(random.Between(0, kTinyTokenizerSize - 1)));
+  return prompts;
+}
+
 class Goldens : public testing::TestWithParam<Case> {
  protected:
   void SetUp() override {
@@ -105,18 +115,43 @@ TEST_P(Goldens, ReferenceFollowsTheContract) {
   EXPECT_LT(Measure(Run("reference"), golden_.Rows(Key(case_, "contract"))).relative, 1e-6);
 }
 
-// The CPU sums in fp32, the reference in double. Where a sum is within its error (some 1e-6, relative) of a
-// tie between two values of BF16 (2^-8 apart), they round apart: one value in a thousand at most. That is an
-// error of 2^-8 sqrt(1e-3) in the root mean square, a fifteenth of what a rounding costs; few values of these
-// small rows carry it, so that one row may have twice as much. Under w4a4 one such value in a few dozen moves
-// a code, by a third of its value, and through a quantiser of the next layer some more.
+// The CPU sums in fp32, the reference in double. Where a sum lies within its error (some 1e-7 of it) of a tie
+// between two values of BF16 (2^-8 apart), they round apart: one value in ten thousand. Some 1,500 values
+// feed into a row through its own position, so that one row in six has such a value; more than every second
+// row would be another cause. All other rows are equal to the last bits of fp32. In a row that has one, the
+// values after it differ by less than their rounding, but rounding turns a difference of d into one of sqrt(d
+// u) in the mean, until the two have rounded independently: sqrt(2) of what rounding costs. Two logits closer
+// than that change places: the best two of 320 are some 1 apart, a row's errors some 0.02: one row in fifty.
+//
+// Under w4a4 sums are of a few blocks, each exact, and a last bit is mostly lost in the next quantiser, so
+// that few rows differ; those do by up to a quantisation.
 TEST_P(Goldens, CpuFollowsTheReference) {
-  const Logits expected = Run("reference");
+  constexpr size_t kNumPrompts = 4;
+  const std::vector<std::vector<int32_t>> prompts = RandomPrompts(kNumPrompts, prompt_.size());
+  std::vector<int32_t> all_rows(prompt_.size());
+  std::iota(all_rows.begin(), all_rows.end(), 0);
+  const auto run = [&](const std::string& backend) {
+    TinyModel model(TinyCheckpoint(case_.name), backend, case_.numerics);
+    Logits logits;
+    for (const std::vector<int32_t>& prompt : prompts)
+      for (std::vector<float>& row : model.Run(prompt, all_rows, 64)) logits.push_back(std::move(row));
+    return logits;
+  };
+  const Logits expected = run("reference");
   for (const std::string& backend : BackendsHere()) {
-    const Distance d = Measure(Run(backend), expected);
-    EXPECT_LT(d.relative, case_.numerics == Numerics::kW4A4 ? 0.06 : 2 * kOurs / 15) << backend;
-    EXPECT_EQ(d.same_best, 1) << backend;
-    fmt::print("  {} to reference: relative {:.5f}, largest {:.4f}\n", backend, d.relative, d.largest);
+    if (backend == "reference") continue;
+    const Logits got = run(backend);
+    const Distance d = Measure(got, expected);
+    double num_far = 0;
+    for (size_t r = 0; r < got.size(); ++r)
+      num_far += Measure({got[r]}, {expected[r]}).relative > 1e-6 ? 1 : 0;
+    const double share_far = num_far / static_cast<double>(got.size());
+    fmt::print("  {}: relative {:.5f} to the reference, {:.4f} of {} rows not equal in fp32; best {:.4f}\n",
+               backend, d.relative, share_far, got.size(), d.same_best);
+    const bool is_w4a4 = case_.numerics == Numerics::kW4A4;
+    EXPECT_LT(share_far, is_w4a4 ? 0.1 : 0.5) << backend;
+    EXPECT_LE(d.relative, std::sqrt(2 * share_far) * (is_w4a4 ? 0.35 : kOurs) + 1e-6) << backend;
+    EXPECT_GE(d.same_best, is_w4a4 ? 1 - share_far : 0.98) << backend;
   }
 }
 
