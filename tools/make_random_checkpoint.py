@@ -4,7 +4,8 @@
     tools/make_random_checkpoint.py qwen3-0.6b OUT [--layers N] [--seed S]
 
 Weights are normal with the standard deviation 0.02 of a fresh model, norms are 1. The tokenizer knows single bytes only:
-enough for a calibration text and for prompts whose words do not matter. Needs numpy.
+enough for a calibration text and for prompts whose words do not matter. Needs numpy. `fourstep quantize` makes the
+NVFP4 checkpoint of the same shape.
 """
 
 import argparse

@@ -2,9 +2,7 @@
 #include <fmt/ranges.h>
 
 #include <chrono>
-#include <cstdio>
 #include <memory>
-#include <stdexcept>
 #include <string>
 
 #include "base/error.h"
@@ -12,6 +10,9 @@
 #include "base/json.h"
 #include "base/progress.h"
 #include "cli/commands.h"
+#include "cli/exit_status.h"
+#include "cli/interrupt.h"
+#include "cli/json_lines.h"
 #include "quantize/quantize.h"
 
 namespace fourstep::cli {
@@ -100,8 +101,7 @@ void PrintReport(const Options& options, const QuantizeReport& report, double se
                                          : "");
   }
   text += fmt::format("wrote {}\n", Printable(options.destination, 4096));
-  if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size())
-    throw std::runtime_error("standard output cannot be written");
+  WriteOutput(text);
 }
 
 void Run(Options options) {
@@ -115,20 +115,22 @@ void Run(Options options) {
   const auto started = std::chrono::steady_clock::now();
   QuantizeReport report;
   {
+    const InterruptWatch interrupts;
     std::unique_ptr<Progress> progress;
     report = Quantize(options.source, options.destination, options.quantize,
                       [&](size_t done, size_t total, const std::string& module) {
                         if (!progress) progress = std::make_unique<Progress>("steps", total);
                         progress->Update(done, module);
+                        if (interrupts.interrupted()) throw Interrupted();  // the destination is tidied up
                       });
   }
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
   if (options.as_json) {
-    fmt::print("{}\n", DumpJson(ReportJson(options, report, seconds)));
+    WriteLine(ReportJson(options, report, seconds));
   } else {
     PrintReport(options, report, seconds);
   }
-  if (std::fflush(stdout) != 0) throw std::runtime_error("standard output cannot be written");
+  FlushOutput();
 }
 
 }  // namespace

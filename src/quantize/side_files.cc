@@ -36,6 +36,8 @@ SideFiles FindSideFiles(const fs::path& folder) {
   for (const fs::directory_entry& entry : entries) {
     const std::string name = entry.path().filename().string();
     const std::string extension = entry.path().extension().string();
+    if (entry.is_symlink(failure) && !entry.exists(failure))
+      throw Error(entry.path().string(), "is a link to a file that does not exist");
     if (!entry.is_regular_file(failure) || name.starts_with('.') || extension == ".safetensors" ||
         Contains(kRewritten, name))
       continue;

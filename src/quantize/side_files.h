@@ -13,7 +13,8 @@ struct SideFiles {
   std::vector<std::string> left_out;  // reset.json, weights in other formats
 };
 
-// Files only, links followed; subfolders and hidden files are in neither list.
+// Files only, links followed; subfolders and hidden files are in neither list. Throws Error for a link that
+// leads nowhere: a tokenizer must not go missing unsaid.
 SideFiles FindSideFiles(const std::filesystem::path& folder);
 
 // Byte for byte. Throws Error where one cannot be read, std::runtime_error where one cannot be written.

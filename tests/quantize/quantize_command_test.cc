@@ -8,8 +8,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <optional>
-#include <set>
+#include <thread>
 
 #include "tests/quantize/edited_checkpoint.h"
 
@@ -33,38 +34,57 @@ struct Limits {
   bool ignores_limit = false;
 };
 
-Result RunProgram(const std::vector<std::string>& arguments, const Limits& limits = {}) {
-  const TempFolder folder;
-  std::vector<char*> argv = {const_cast<char*>(FOURSTEP_PROGRAM), const_cast<char*>("quantize")};
-  for (const std::string& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));
-  argv.push_back(nullptr);
-  const int out = open((folder / "out").c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
-  const int err = open((folder / "err").c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
-  const pid_t child = fork();
-  if (child == 0) {
-    dup2(out, 1);
-    dup2(err, 2);
+// The program running; what it says goes to files in a folder of its own.
+class Program {
+ public:
+  explicit Program(const std::vector<std::string>& arguments, const Limits& limits = {}) {
+    std::vector<char*> argv = {const_cast<char*>(FOURSTEP_PROGRAM), const_cast<char*>("quantize")};
+    for (const std::string& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));
+    argv.push_back(nullptr);
+    const int out = open((folder_ / "out").c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    const int err = open((folder_ / "err").c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    child_ = fork();
+    if (child_ == 0) {
+      dup2(out, 1);
+      dup2(err, 2);
+      SetLimits(limits);
+      setenv("OMP_WAIT_POLICY", "passive", 1);  // tests share cores: threads that wait must not spin
+      execv(FOURSTEP_PROGRAM, argv.data());
+      _exit(127);
+    }
+    close(out);
+    close(err);
+  }
+
+  void Signal(int signal) { kill(child_, signal); }
+
+  Result Wait() {
+    int status = 0;
+    EXPECT_EQ(waitpid(child_, &status, 0), child_);
+    return {WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status), ReadBytes(folder_ / "out"),
+            ReadBytes(folder_ / "err")};
+  }
+
+ private:
+  static void SetLimits(const Limits& limits) {
     const rlimit no_core{0, 0};
     setrlimit(RLIMIT_CORE, &no_core);
-    if (limits.max_file_bytes) {
-      const rlimit limit{*limits.max_file_bytes, *limits.max_file_bytes};
-      setrlimit(RLIMIT_FSIZE, &limit);
-      signal(SIGXFSZ, limits.ignores_limit ? SIG_IGN : SIG_DFL);
-    }
-    setenv("OMP_WAIT_POLICY", "passive", 1);  // tests share cores: threads that wait must not spin
-    execv(FOURSTEP_PROGRAM, argv.data());
-    _exit(127);
+    if (!limits.max_file_bytes) return;
+    const rlimit limit{*limits.max_file_bytes, *limits.max_file_bytes};
+    setrlimit(RLIMIT_FSIZE, &limit);
+    signal(SIGXFSZ, limits.ignores_limit ? SIG_IGN : SIG_DFL);
   }
-  close(out);
-  close(err);
-  int status = 0;
-  EXPECT_EQ(waitpid(child, &status, 0), child);
-  return {WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status), ReadBytes(folder / "out"),
-          ReadBytes(folder / "err")};
+
+  TempFolder folder_;
+  pid_t child_;
+};
+
+Result RunProgram(const std::vector<std::string>& arguments, const Limits& limits = {}) {
+  return Program(arguments, limits).Wait();
 }
 
 std::string Tiny(const std::string& name) {
-  return (TinyCheckpoint(name)).string();
+  return TinyCheckpoint(name).string();
 }
 
 TEST(QuantizeCommand, WritesACheckpointAndSaysWhatItDid) {
@@ -213,6 +233,35 @@ TEST(QuantizeCommand, LeavesNoDestinationWhereItIsKilled) {
   // What is left does not disturb a second try.
   EXPECT_EQ(RunProgram({Tiny("tiny-qwen3"), folder / "out", "--weights-only"}).status, 0);
   EXPECT_TRUE(fs::exists(folder / "out" / "model.safetensors"));
+}
+
+// A calibration that would take minutes, stopped as soon as it has begun: `out`'s temporary folder is there.
+Result RunAndStop(const TempFolder& folder, int signal) {
+  std::string text;
+  while (text.size() < 1000000) text += "Wait, so the answer is " + std::to_string(text.size()) + ".\n\n";
+  WriteBytes(folder / "text", text);
+  Program program({Tiny("tiny-qwen3"), folder / "out", "--threads", "1", "--calibration-text",
+                   folder / "text", "--calibration-tokens", "1000000"});
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(60);
+  while (folder.Names() == std::vector<std::string>{"text"} && std::chrono::steady_clock::now() < deadline)
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  EXPECT_EQ(folder.Names().size(), 2u) << "it did not start";
+  program.Signal(signal);
+  return program.Wait();
+}
+
+TEST(QuantizeCommand, TidiesUpAtCtrlC) {
+  const TempFolder folder;
+  const Result result = RunAndStop(folder, SIGINT);
+  EXPECT_EQ(result.status, 130);
+  EXPECT_EQ(result.out + result.err, "");
+  EXPECT_THAT(folder.Names(), ElementsAre("text"));
+}
+
+TEST(QuantizeCommand, LeavesNoDestinationWhereItIsKilledByForce) {
+  const TempFolder folder;
+  EXPECT_EQ(RunAndStop(folder, SIGKILL).status, -SIGKILL);
+  EXPECT_FALSE(fs::exists(folder / "out"));
 }
 
 TEST(QuantizeCommand, TidiesUpWhereTheDiskIsFull) {

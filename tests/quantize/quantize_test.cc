@@ -412,6 +412,12 @@ std::vector<Refusal> Refusals() {
                   {},
                   [](const fs::path& folder) { fs::remove(folder / "tokenizer.json"); },
                   {}});
+  list.push_back({"a link that leads nowhere",
+                  "chat_template.jinja: is a link to a file that does not exist",
+                  {},
+                  {},
+                  [](const fs::path& folder) { fs::create_symlink("gone", folder / "chat_template.jinja"); },
+                  {}});
   list.push_back({"no config",
                   "config.json",
                   {},
