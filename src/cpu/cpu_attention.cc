@@ -30,7 +30,8 @@ void CpuBackend::AllocateKvCache(const KvCacheShape& shape, const RopeTable& rop
                  num_heads * (k_head_values_ + v_head_values_) >> 19);
   }
   const int64_t group = a.num_heads / a.num_kv_heads;
-  attention_scratch_.assign(static_cast<size_t>(num_threads_ * group * (RoundUp16(a.head_dim) + 48)), 0.0f);
+  attention_scratch_.assign(
+      static_cast<size_t>(threads_.num_threads() * group * (RoundUp16(a.head_dim) + 48)), 0.0f);
 }
 
 int32_t CpuBackend::CacheBlock(int32_t slot, int32_t position) const {
@@ -73,7 +74,7 @@ void CpuBackend::RotateAndAppend(ActivationId qkv, int32_t layer, VectorId q_nor
   const Vector* q_weight = q_norm.id >= 0 ? &vector(q_norm) : nullptr;
   const Vector* k_weight = k_norm.id >= 0 ? &vector(k_norm) : nullptr;
   const int64_t dim = a.head_dim, value_stride = RoundUp16(dim);
-  ForShares(num_rows(), num_rows() * x.width * 8, [&](int64_t first, int64_t last) {
+  ForShares(num_rows(), num_rows() * x.width * 8, [&](int64_t first, int64_t last, int) {
     std::vector<float> scratch(static_cast<size_t>(2 * value_stride));
     for (int64_t r = first; r < last; ++r) {
       const int32_t position = batch_->positions[static_cast<size_t>(r)];
@@ -113,7 +114,7 @@ void CpuBackend::Attention(ActivationId out, ActivationId qkv, int32_t layer, Li
       CacheBlock(batch_->slots[static_cast<size_t>(r)], static_cast<int32_t>(p));
     work_bytes += length * dim * 4 * a.num_heads;
   }
-  ForShares(int64_t{num_rows()} * a.num_kv_heads, work_bytes, [&](int64_t first, int64_t last) {
+  ForShares(int64_t{num_rows()} * a.num_kv_heads, work_bytes, [&](int64_t first, int64_t last, int thread) {
     const int64_t scratch_size = group * (value_stride + 48);
     for (int64_t i = first; i < last; ++i) {
       const int64_t r = i / a.num_kv_heads, h = i % a.num_kv_heads;
@@ -132,10 +133,10 @@ void CpuBackend::Attention(ActivationId out, ActivationId qkv, int32_t layer, Li
                        .v_block_stride = v_head_values_,
                        .block_table = batch_->block_tables.data() + slot * batch_->max_blocks,
                        .scale = 1.0f / std::sqrt(static_cast<float>(a.head_dim)),
-                       .scratch = attention_scratch_.data() + omp_get_thread_num() * scratch_size});
+                       .scratch = attention_scratch_.data() + thread * scratch_size});
     }
   });
-  ForShares(num_rows(), num_rows() * to.width * 4, [&](int64_t first, int64_t last) {
+  ForShares(num_rows(), num_rows() * to.width * 4, [&](int64_t first, int64_t last, int) {
     for (int64_t r = first; r < last; ++r) StoreRow(to, r, consumer);
   });
 }

@@ -10,7 +10,7 @@
 namespace fourstep {
 
 std::unique_ptr<Backend> MakeCpuBackend(const CpuOptions& options) {
-  constexpr int32_t kMaxRows = 1 << 16, kMaxThreads = 1024;
+  constexpr int32_t kMaxRows = 1 << 16, kMaxThreads = ThreadPool::kMaxThreads;
   if (options.max_rows < 1 || options.max_rows > kMaxRows)
     throw Errorf("max_rows", "is {}, expected 1..{}", options.max_rows, kMaxRows);
   if (options.num_threads < 0 || options.num_threads > kMaxThreads)
@@ -19,14 +19,15 @@ std::unique_ptr<Backend> MakeCpuBackend(const CpuOptions& options) {
   if (kernels == nullptr)
     throw Errorf("cpu path", "'{}' is not one that this machine has: expected avx512-vnni, avx2 or portable",
                  Printable(options.path));
-  const int num_threads = options.num_threads > 0 ? options.num_threads : omp_get_num_procs();
+  const int num_threads = options.num_threads > 0 ? options.num_threads : NumUsableCores();
   return std::make_unique<cpu::CpuBackend>(*kernels, num_threads, options.max_rows);
 }
 
 namespace cpu {
 
 std::string CpuBackend::name() const {
-  return fmt::format("cpu ({}, {} thread{})", kernels_.name, num_threads_, num_threads_ == 1 ? "" : "s");
+  const int n = threads_.num_threads();
+  return fmt::format("cpu ({}, {} thread{})", kernels_.name, n, n == 1 ? "" : "s");
 }
 
 Rows& CpuBackend::rows(ActivationId id) {

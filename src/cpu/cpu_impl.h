@@ -2,8 +2,6 @@
 // results), cpu_rows.cc (embedding, norm, the form that a consumer reads), cpu_linear.cc, cpu_attention.cc.
 #pragma once
 
-#include <omp.h>
-
 #include <algorithm>
 #include <cstdint>
 #include <span>
@@ -11,6 +9,7 @@
 #include <vector>
 
 #include "backend/backend.h"
+#include "base/thread_pool.h"
 #include "cpu/cpu_backend.h"
 #include "cpu/kernels.h"
 #include "cpu/mapped_memory.h"
@@ -54,7 +53,7 @@ struct PreparedLinear {
 class CpuBackend final : public Backend {
  public:
   CpuBackend(const Kernels& kernels, int num_threads, int32_t max_rows)
-      : kernels_(kernels), num_threads_(num_threads), max_rows_(max_rows) {}
+      : kernels_(kernels), threads_(num_threads), max_rows_(max_rows) {}
 
   std::string name() const override;
   LinearId AddLinear(std::span<const LinearWeight> weights, Numerics numerics) override;
@@ -101,22 +100,12 @@ class CpuBackend final : public Backend {
   const Vector& vector(VectorId id) const;
   int32_t num_rows() const { return batch_->num_rows(); }
 
-  // f(first, last) on contiguous shares of 0..count-1, one a thread; on this thread alone where the whole
-  // work is not worth waking the others for.
+  // f(first, last, thread) on contiguous shares of 0..count-1, one a thread; on this thread alone where the
+  // whole work is not worth waking the others for.
   template <typename F>
-  void ForShares(int64_t count, int64_t work_bytes, const F& f) const {
+  void ForShares(int64_t count, int64_t work_bytes, const F& f) {
     constexpr int64_t kWorthwhileBytes = 64 << 10;
-    const auto threads =
-        static_cast<int>(work_bytes < kWorthwhileBytes ? 1 : std::min<int64_t>(num_threads_, count));
-    if (threads <= 1) {
-      f(int64_t{0}, count);
-      return;
-    }
-#pragma omp parallel num_threads(threads)
-    {
-      const int64_t t = omp_get_thread_num(), size = omp_get_num_threads();
-      f(count * t / size, count * (t + 1) / size);
-    }
+    threads_.ForShares(count, work_bytes < kWorthwhileBytes ? 1 : threads_.num_threads(), f);
   }
 
   // Row r of `out` holds fp32 values: they become BF16, in the form that `consumer` reads.
@@ -129,12 +118,12 @@ class CpuBackend final : public Backend {
                      int64_t first_row, int64_t num_rows, float* y) const;
   // out[r * out_stride + o] = (W x[r] + bias)[o] (+ what is there, where `add`)
   void Multiply(const PreparedLinear& l, const Rows& x, int64_t num_rows, bool add, bool round, float* out,
-                int64_t out_stride) const;
+                int64_t out_stride);
   int32_t CacheBlock(int32_t slot, int32_t position) const;
   void NormAndRotate(float* head, int64_t row, const Vector* norm, float epsilon, float* scratch) const;
 
   const Kernels& kernels_;
-  const int num_threads_;
+  ThreadPool threads_;
   const int32_t max_rows_;
   std::vector<PreparedLinear> linears_;
   std::vector<Vector> vectors_;

@@ -23,7 +23,7 @@ LinearId CpuBackend::AddLinear(std::span<const LinearWeight> weights, Numerics n
     prepared.pre_quant_scale.resize(static_cast<size_t>(RoundUp16(first.k)), 0.0f);
   for (const LinearWeight& w : weights) {
     prepared.n += w.n;
-    prepared.parts.push_back(PackWeight(w, numerics, num_threads_));
+    prepared.parts.push_back(PackWeight(w, numerics, threads_));
   }
   linears_.push_back(std::move(prepared));
   return {static_cast<int32_t>(linears_.size()) - 1};
@@ -53,37 +53,38 @@ void CpuBackend::MultiplyGroup(const PreparedLinear& l, const PackedWeight& w, i
 }
 
 void CpuBackend::Multiply(const PreparedLinear& l, const Rows& x, int64_t num_rows, bool add, bool round,
-                          float* out, int64_t out_stride) const {
+                          float* out, int64_t out_stride) {
   CheckForm(l, x);
   int64_t first_output = 0;
   for (const PackedWeight& w : l.parts) {
     float* part_out = out + first_output;
     first_output += w.n;
     const int64_t row_tiles = (num_rows + 3) / 4;
-    ForShares(w.num_groups, w.num_groups * w.group_bytes() * row_tiles, [&](int64_t first, int64_t last) {
-      alignas(64) float y[kRowChunk * kLanes], tail[kLanes];
-      for (int64_t g = first; g < last; ++g) {
-        const float *alpha = w.alpha.data() + g * kLanes, *bias = w.bias.data() + g * kLanes;
-        const int64_t valid = std::min<int64_t>(kLanes, w.n - g * kLanes);
-        for (int64_t r = 0; r < num_rows; r += kRowChunk) {
-          const int64_t chunk = std::min(kRowChunk, num_rows - r);
-          MultiplyGroup(l, w, g, x, r, chunk, y);
-          float* to = part_out + r * out_stride + g * kLanes;
-          if (valid == kLanes) {
-            kernels_.finish(y, chunk, alpha, bias, add ? to : nullptr, out_stride, round, to, out_stride);
-            continue;
+    ForShares(
+        w.num_groups, w.num_groups * w.group_bytes() * row_tiles, [&](int64_t first, int64_t last, int) {
+          alignas(64) float y[kRowChunk * kLanes], tail[kLanes];
+          for (int64_t g = first; g < last; ++g) {
+            const float *alpha = w.alpha.data() + g * kLanes, *bias = w.bias.data() + g * kLanes;
+            const int64_t valid = std::min<int64_t>(kLanes, w.n - g * kLanes);
+            for (int64_t r = 0; r < num_rows; r += kRowChunk) {
+              const int64_t chunk = std::min(kRowChunk, num_rows - r);
+              MultiplyGroup(l, w, g, x, r, chunk, y);
+              float* to = part_out + r * out_stride + g * kLanes;
+              if (valid == kLanes) {
+                kernels_.finish(y, chunk, alpha, bias, add ? to : nullptr, out_stride, round, to, out_stride);
+                continue;
+              }
+              // The lanes beyond belong to the next part, or to nobody.
+              for (int64_t i = 0; i < chunk; ++i, to += out_stride) {
+                std::fill(tail, tail + kLanes, 0.0f);
+                std::copy(to, to + valid, tail);
+                kernels_.finish(y + i * kLanes, 1, alpha, bias, add ? tail : nullptr, kLanes, round, tail,
+                                kLanes);
+                std::copy(tail, tail + valid, to);
+              }
+            }
           }
-          // The lanes beyond belong to the next part, or to nobody.
-          for (int64_t i = 0; i < chunk; ++i, to += out_stride) {
-            std::fill(tail, tail + kLanes, 0.0f);
-            std::copy(to, to + valid, tail);
-            kernels_.finish(y + i * kLanes, 1, alpha, bias, add ? tail : nullptr, kLanes, round, tail,
-                            kLanes);
-            std::copy(tail, tail + valid, to);
-          }
-        }
-      }
-    });
+        });
   }
 }
 
@@ -113,7 +114,7 @@ void CpuBackend::GatedLinear(ActivationId out, ActivationId x, LinearId gate_up,
   const PackedWeight &gate = l.parts[0], &up = l.parts[1];
   const int64_t num_rows = this->num_rows(), row_tiles = (num_rows + 3) / 4;
   ForShares(gate.num_groups, 2 * gate.num_groups * gate.group_bytes() * row_tiles,
-            [&](int64_t first, int64_t last) {
+            [&](int64_t first, int64_t last, int) {
               alignas(64) float gates[kRowChunk * kLanes], ups[kRowChunk * kLanes];
               for (int64_t g = first; g < last; ++g) {
                 const int64_t o = g * kLanes;
@@ -131,7 +132,7 @@ void CpuBackend::GatedLinear(ActivationId out, ActivationId x, LinearId gate_up,
               }
             });
   if (to.consumer.id < 0) return;
-  ForShares(num_rows, num_rows * to.width * 4, [&](int64_t first, int64_t last) {
+  ForShares(num_rows, num_rows * to.width * 4, [&](int64_t first, int64_t last, int) {
     for (int64_t r = first; r < last; ++r) StoreRow(to, r, consumer);
   });
 }

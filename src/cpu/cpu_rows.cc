@@ -74,7 +74,7 @@ void CpuBackend::Norm(ActivationId out, ActivationId x, VectorId weight, float e
   FOURSTEP_CHECK(from.consumer.id < 0 && from.width == to.width && w.n == from.width,
                  "norm of {} values to {} with {} weights", from.width, to.width, w.n);
   SetForm(to, consumer);
-  ForShares(num_rows(), num_rows() * from.width * 4, [&](int64_t first, int64_t last) {
+  ForShares(num_rows(), num_rows() * from.width * 4, [&](int64_t first, int64_t last, int) {
     for (int64_t r = first; r < last; ++r) {
       kernels_.rms_norm(from.row(r), w.values.data(), from.width, epsilon, to.row(r));
       StoreRow(to, r, consumer);

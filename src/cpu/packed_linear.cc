@@ -51,7 +51,7 @@ float Alpha(const LinearWeight& w, Numerics numerics) {
 
 }  // namespace
 
-PackedWeight PackWeight(const LinearWeight& w, Numerics numerics, int num_threads) {
+PackedWeight PackWeight(const LinearWeight& w, Numerics numerics, ThreadPool& threads) {
   PackedWeight out;
   out.n = w.n;
   out.k = w.k;
@@ -70,16 +70,11 @@ PackedWeight PackWeight(const LinearWeight& w, Numerics numerics, int num_thread
   } else {
     out.dense = MappedMemory<uint16_t>(padded_n * static_cast<size_t>(out.padded_k));
   }
-#pragma omp parallel num_threads(num_threads)
-  {
+  threads.ForShares(out.num_groups, threads.num_threads(), [&](int64_t first, int64_t last, int) {
     std::vector<float> row;
-#pragma omp for schedule(static)
-    for (int64_t group = 0; group < out.num_groups; ++group) {
-      for (int64_t n = group * kLanes; n < std::min(w.n, (group + 1) * kLanes); ++n) {
-        out.is_four_bit ? PackFourBitRow(w, n, out) : PackDenseRow(w, n, row, out);
-      }
-    }
-  }
+    for (int64_t n = first * kLanes; n < std::min(w.n, last * kLanes); ++n)
+      out.is_four_bit ? PackFourBitRow(w, n, out) : PackDenseRow(w, n, row, out);
+  });
   return out;
 }
 

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "backend/numerics.h"
+#include "base/thread_pool.h"
 #include "cpu/kernels.h"
 #include "cpu/mapped_memory.h"
 #include "formats/linear_weight.h"
@@ -31,6 +32,6 @@ struct PackedWeight {
 };
 
 // Of a checked weight (CheckStack).
-PackedWeight PackWeight(const LinearWeight& weight, Numerics numerics, int num_threads);
+PackedWeight PackWeight(const LinearWeight& weight, Numerics numerics, ThreadPool& threads);
 
 }  // namespace fourstep::cpu
