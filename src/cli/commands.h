@@ -7,6 +7,7 @@
 
 namespace fourstep::cli {
 
+void AddBenchCommand(CLI::App& app);
 void AddPolicyCommand(CLI::App& app);
 void AddQuantizeCommand(CLI::App& app);
 void AddRunCommand(CLI::App& app);
