@@ -15,22 +15,8 @@ SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 MARKS = ("<think>", "</think>")
 PATTERN = (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+"
            r"|\s+(?!\S)|\s+")
-# What Qwen3's template does for system, user and assistant turns; reasoning of earlier turns is dropped.
-TEMPLATE = """\
-{%- for message in messages %}
-    {%- if message.role == 'assistant' and '</think>' in message.content %}
-        {%- set content = message.content.split('</think>')[-1].lstrip('\\n') %}
-    {%- else %}
-        {%- set content = message.content %}
-    {%- endif %}
-    {{- '<|im_start|>' + message.role + '\\n' + content + '<|im_end|>' + '\\n' }}
-{%- endfor %}
-{%- if add_generation_prompt %}
-    {{- '<|im_start|>assistant\\n' }}
-    {%- if enable_thinking is defined and enable_thinking is false %}
-        {{- '<think>\\n\\n</think>\\n\\n' }}
-    {%- endif %}
-{%- endif %}"""
+# The turns of Qwen3, so that whatever runs Qwen3 runs this too.
+TEMPLATE = (Path(__file__).parent / "chat_template.jinja").read_text()
 
 
 def prompt_of(problem: str) -> str:
