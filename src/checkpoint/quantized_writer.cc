@@ -44,9 +44,9 @@ Json HfQuantConfig(bool weights_only, const std::vector<std::string>& excluded) 
 }
 
 Json CompressedTensorsConfig(bool weights_only, const std::vector<std::string>& excluded) {
-  const Json weights = {{"num_bits", 4},       {"type", "float"},   {"strategy", "tensor_group"},
-                        {"group_size", 16},    {"symmetric", true}, {"dynamic", false},
-                        {"observer", "minmax"}};
+  const Json weights = {
+      {"num_bits", 4},     {"type", "float"},  {"strategy", "tensor_group"},          {"group_size", 16},
+      {"symmetric", true}, {"dynamic", false}, {"scale_dtype", "torch.float8_e4m3fn"}};
   Json input = nullptr;
   if (!weights_only) {
     input = weights;

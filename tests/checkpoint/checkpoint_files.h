@@ -1,6 +1,7 @@
 // Small checkpoints on disk for tests: a folder that goes away, a config.json, a random NVFP4 weight.
 #pragma once
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 #include <unistd.h>
 
