@@ -1,12 +1,11 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
-#include <cstdio>
+#include <algorithm>
 #include <filesystem>
 #include <memory>
 #include <optional>
 #include <span>
-#include <stdexcept>
 #include <string>
 
 #include "base/error.h"
@@ -16,6 +15,8 @@
 #include "checkpoint/tokenizer.h"
 #include "cli/checkpoint_inventory.h"
 #include "cli/commands.h"
+#include "cli/default_model.h"
+#include "cli/json_lines.h"
 #include "model/model.h"
 #include "sampling/reset_file.h"
 
@@ -204,15 +205,16 @@ void Print(const Checkpoint& checkpoint, const CheckpointInventory& inventory, c
 }
 
 void Inspect(const std::string& model, bool as_json) {
-  Checkpoint checkpoint = Checkpoint::Open(model);
+  const fs::path folder = model.empty() ? DefaultModelFolder() : model;
+  Checkpoint checkpoint = Checkpoint::Open(folder);
   const CheckpointInventory inventory = TakeInventory(checkpoint);
-  const Companions companions = ReadCompanions(model);
+  const Companions companions = ReadCompanions(folder);
   if (as_json) {
-    fmt::print("{}\n", DumpJson(AsJson(checkpoint, inventory, companions)));
+    WriteLine(AsJson(checkpoint, inventory, companions));
   } else {
     Print(checkpoint, inventory, companions);
   }
-  if (std::fflush(stdout) != 0) throw std::runtime_error("standard output cannot be written");
+  FlushOutput();
 }
 
 }  // namespace
@@ -222,7 +224,7 @@ void AddInspectCommand(CLI::App& app) {
       app.add_subcommand("inspect", "What a checkpoint holds and how it can run; checks all of it");
   auto model = std::make_shared<std::string>();
   auto as_json = std::make_shared<bool>(false);
-  inspect->add_option("model", *model, "Folder with config.json and safetensors")->required();
+  inspect->add_option("model", *model, "Folder with config.json and safetensors (default: abacus)");
   inspect->add_flag("--json", *as_json, "As one JSON object");
   inspect->callback([model, as_json] { Inspect(*model, *as_json); });
 }

@@ -181,7 +181,7 @@ TEST(InspectCommand, RefusesInOneLine) {
     EXPECT_THAT(result.out, HasSubstr(fault));
     EXPECT_EQ(result.out.find('\n'), result.out.size() - 1) << result.out;
   };
-  expect("", "model is required");
+  expect("one two", "two");
   expect("/nonexistent", "/nonexistent: is not a folder");
   copy.SetScalar("model.layers.1.self_attn.k_proj.input_scale", -1.0f);
   expect(copy.path().string(), "k_proj.input_scale: is -1, expected a positive number");
