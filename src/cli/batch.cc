@@ -39,6 +39,7 @@ class BatchOutput {
   BatchOutput(const std::vector<BatchLine>& lines, const std::vector<RequestId>& ids, BatchWatcher* watcher)
       : lines_(lines), replies_(lines.size()), watcher_(watcher) {
     for (size_t i = 0; i < ids.size(); ++i) index_[ids[i]] = i;
+    replies_[0].Start();
     // A bar between lines of answers would be a mess.
     if (watcher == nullptr && !TerminalOf(STDOUT_FILENO).is_terminal)
       progress_.emplace("answers", lines.size());
@@ -52,7 +53,10 @@ class BatchOutput {
     if (watcher_ != nullptr) watcher_->Take(event);
     num_tokens_ += event.token >= 0 ? 1 : 0;
     if (event.finish == FinishReason::kNone) return;
-    if (watcher_ != nullptr) watcher_->End(reply);
+    if (watcher_ != nullptr) {
+      watcher_->End(reply);
+      if (index + 1 < replies_.size()) replies_[index + 1].Start();  // its prompt is next
+    }
     ++num_finished_;
     num_failed_ += event.finish == FinishReason::kError ? 1 : 0;
     while (num_written_ < replies_.size() && replies_[num_written_].finish() != FinishReason::kNone) {

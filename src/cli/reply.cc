@@ -3,15 +3,12 @@
 #include <fmt/format.h>
 
 #include <charconv>
-#include <chrono>
 
 namespace fourstep::cli {
 namespace {
 
-using std::chrono::steady_clock;
-
-double SecondsSince(steady_clock::time_point start) {
-  return std::chrono::duration<double>(steady_clock::now() - start).count();
+double Seconds(std::chrono::steady_clock::duration duration) {
+  return std::chrono::duration<double>(duration).count();
 }
 
 // 0.3f as 0.3, not as the double that it is.
@@ -34,6 +31,8 @@ void Reply::Add(const Event& event) {
   response_ += event.text;
   (event.is_reasoning ? reasoning_ : content_) += event.text;
   if (event.token >= 0) {
+    last_token_ = Clock::now();
+    if (num_tokens_ == 0) first_token_ = last_token_;
     ++num_tokens_;
     is_reasoning_ = event.is_reasoning;
   }
@@ -57,11 +56,14 @@ std::string Reply::reasoning() const {
 }
 
 double Reply::PrefillTokensPerSecond() const {
-  return prefill_s > 0 ? (prompt_tokens_ - reused_tokens_) / prefill_s : 0;
+  if (!start_ || num_tokens_ == 0) return 0;
+  const double seconds = Seconds(first_token_ - *start_);
+  return seconds > 0 ? (prompt_tokens_ - reused_tokens_) / seconds : 0;
 }
 
 double Reply::DecodeTokensPerSecond() const {
-  return num_tokens_ > 1 && decode_s > 0 ? (num_tokens_ - 1) / decode_s : 0;
+  const double seconds = Seconds(last_token_ - first_token_);
+  return start_ && num_tokens_ > 1 && seconds > 0 ? (num_tokens_ - 1) / seconds : 0;
 }
 
 std::string_view FinishName(FinishReason finish) {
@@ -83,7 +85,7 @@ std::string_view FinishName(FinishReason finish) {
 Reply RunRequest(Engine& engine, const Request& request, const InterruptWatch& interrupts,
                  const std::function<void(const Event&)>& on_event) {
   Reply reply;
-  const auto start = steady_clock::now();
+  reply.Start();
   const RequestId id = engine.Submit(request);
   bool is_cancelled = false;
   while (!engine.idle()) {
@@ -93,8 +95,6 @@ Reply RunRequest(Engine& engine, const Request& request, const InterruptWatch& i
     }
     for (const Event& event : engine.Step()) {
       reply.Add(event);
-      if (event.position == 0) reply.prefill_s = SecondsSince(start);
-      if (event.token >= 0) reply.decode_s = SecondsSince(start) - reply.prefill_s;
       on_event(event);
     }
   }

@@ -1,8 +1,10 @@
 // One answer, from the request to its last token, and how long that took.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -14,6 +16,9 @@ namespace fourstep::cli {
 
 class Reply {
  public:
+  // The clock runs from here on; without it there are no speeds.
+  void Start() { start_ = Clock::now(); }
+
   void Add(const Event& event);
 
   std::string content() const;    // what comes after the thinking, without blank lines around it
@@ -27,12 +32,14 @@ class Reply {
   int32_t reused_tokens() const { return reused_tokens_; }
   bool ends_in_thought() const { return num_tokens_ > 0 && is_reasoning_; }
 
-  double prefill_s = 0, decode_s = 0;  // to the first token; from it to the last
-
-  double PrefillTokensPerSecond() const;
-  double DecodeTokensPerSecond() const;  // 0 where there are fewer than two tokens
+  double PrefillTokensPerSecond() const;  // 0 where nothing was measured
+  double DecodeTokensPerSecond() const;   // 0 where there are fewer than two tokens
 
  private:
+  using Clock = std::chrono::steady_clock;
+
+  std::optional<Clock::time_point> start_;
+  Clock::time_point first_token_, last_token_;
   std::string response_, content_, reasoning_, error_;
   int32_t num_tokens_ = 0, prompt_tokens_ = 0, reused_tokens_ = 0;
   bool is_reasoning_ = false;

@@ -15,6 +15,7 @@ TEST(Error, NamesThePlaceFirst) {
 TEST(Printable, EscapesWhatATerminalWouldObey) {
   EXPECT_EQ(Printable("plain é"), "plain é");
   EXPECT_EQ(Printable("\x1b[31mred\n"), "\\x1b[31mred\\x0a");
+  EXPECT_EQ(Printable("\xc2\x9b\xc2\xa0"), "\\xc2\\x9b\xc2\xa0");  // C1; a no-break space is none
   EXPECT_EQ(Printable("bad \xff\xc3"), "bad \\xff\\xc3");
   EXPECT_EQ(Printable(std::string(200, 'a'), 5), "aaaaa...");
 }

@@ -2,6 +2,7 @@
 // output. The other commands' own tests have more; here is a table over all.
 #include <gtest/gtest.h>
 
+#include <filesystem>
 #include <string>
 #include <vector>
 
@@ -139,8 +140,39 @@ TEST(BadCommandLines, OfRunWithAModel) {
   });
 }
 
+TEST(BadCommandLines, OfQuantize) {
+  const std::string dense = std::string(FOURSTEP_SOURCE_DIR) + "/tests/model/data/tiny-qwen3";
+  const std::string result = testing::TempDir() + "/bad_command_lines_test_model";
+  ExpectAllRefused({
+      {{"quantize"}, "source"},
+      {{"quantize", dense}, "destination"},
+      {{"quantize", "/nonexistent", result}, "/nonexistent"},
+      {{"quantize", dense, kTokenizer}, "exists already"},
+      {{"quantize", dense, "/nonexistent/model"}, "/nonexistent"},
+      {{"quantize", dense, result, "extra"}, "extra"},
+      {{"quantize", dense, result, "--method", "guess"}, "method"},
+      {{"quantize", dense, result, "--dialect", "gguf"}, "--dialect"},
+      {{"quantize", dense, result, "--weights-only", "--calibration-tokens", "5"}, "--weights-only"},
+      {{"quantize", dense, result, "--calibration-tokens", "0"}, "--calibration-tokens"},
+      {{"quantize", dense, result, "--calibration-text", "/nonexistent"}, "/nonexistent"},
+      {{"quantize", dense, result, "--shard-size-mb", "0"}, "--shard-size-mb"},
+      {{"quantize", dense, result, "--threads", "-1"}, "--threads"},
+      {{"quantize", kModel, result}, "quantised already"},
+      {{"quantize", kTokenizer, result}, "config.json"},
+  });
+  EXPECT_FALSE(std::filesystem::exists(result));
+}
+
 TEST(BadCommandLines, OfTheOtherCommands) {
   ExpectAllRefused({
+      {{"inspect", "/nonexistent"}, "/nonexistent"},
+      {{"inspect", kTokenizer}, "config.json"},
+      {{"inspect", kModel, "extra"}, "extra"},
+      {{"inspect", kModel, "--nosuch"}, "--nosuch"},
+      {{"bench"}, "command"},
+      {{"bench", "nosuch"}, "nosuch"},
+      {{"bench", "decode", "/nonexistent"}, "/nonexistent"},
+      {{"bench", "decode", kModel, "--nosuch"}, "--nosuch"},
       {{"tokenize"}, "model"},
       {{"tokenize", "/nonexistent"}, "/nonexistent"},
       {{"tokenize", kTokenizer, "extra"}, "extra"},

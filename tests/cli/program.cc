@@ -36,6 +36,10 @@ std::vector<char*> Argv(const std::vector<std::string>& arguments) {
 
 }  // namespace
 
+std::string ProgramPath() {
+  return FOURSTEP_PROGRAM;
+}
+
 int StatusOf(pid_t child) {
   int status = 0;
   EXPECT_EQ(waitpid(child, &status, 0), child);

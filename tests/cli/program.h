@@ -15,6 +15,8 @@ struct Result {
   std::string out, err;
 };
 
+std::string ProgramPath();
+
 // The exit status, or minus the signal, of a child that ends.
 int StatusOf(pid_t child);
 

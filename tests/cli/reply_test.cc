@@ -3,6 +3,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <chrono>
+#include <thread>
+
 namespace fourstep::cli {
 namespace {
 
@@ -43,12 +46,28 @@ TEST(Reply, TakesThinkingThatIsCutOff) {
   EXPECT_EQ(reply.num_tokens(), 2);
   EXPECT_TRUE(reply.ends_in_thought());
   EXPECT_EQ(reply.finish(), FinishReason::kCancelled);
-  reply.prefill_s = 2;
-  reply.decode_s = 0.5;
-  EXPECT_EQ(reply.PrefillTokensPerSecond(), 4);
-  EXPECT_EQ(reply.DecodeTokensPerSecond(), 2);
-  EXPECT_EQ(StatisticsText(reply),
-            "2 tokens, 2.0 tokens/s; prompt 12 tokens (4 kept from before), 4 tokens/s; stopped");
+  EXPECT_EQ(StatisticsText(reply), "2 tokens; prompt 12 tokens (4 kept from before); stopped");
+}
+
+TEST(Reply, MeasuresFromTheStart) {
+  Reply reply;
+  reply.Start();
+  EXPECT_EQ(reply.PrefillTokensPerSecond(), 0);
+  std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  reply.Add(TokenEvent("a", false));
+  for (int i = 0; i < 4; ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    reply.Add(TokenEvent("b", false));
+  }
+  Event end;
+  end.finish = FinishReason::kStop;
+  end.prompt_tokens = 12;
+  reply.Add(end);
+  // A sleep may last longer than asked for, never shorter.
+  EXPECT_GT(reply.PrefillTokensPerSecond(), 0);
+  EXPECT_LE(reply.PrefillTokensPerSecond(), 12 / 0.020);
+  EXPECT_GT(reply.DecodeTokensPerSecond(), 0);
+  EXPECT_LE(reply.DecodeTokensPerSecond(), 4 / 0.020);
 }
 
 TEST(Reply, WritesShortNumbersAsJson) {

@@ -5,6 +5,8 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <cstdio>
+#include <cstdlib>
 #include <filesystem>
 #include <string>
 #include <vector>
@@ -120,6 +122,28 @@ TEST(RunBatch, AnswersInOrderWhateverRunsTogether) {
   const Result graded = RunProgram({"tasks", "grade", "arithmetic"}, one.out);
   EXPECT_EQ(graded.status, 0) << graded.err;
   EXPECT_EQ(Lines(graded.out).size(), 11u);
+}
+
+// An installed program, with a model in the place of the default one.
+TEST(Run, FindsTheDefaultModelBesideAnInstalledProgram) {
+  namespace fs = std::filesystem;
+  std::string pattern = testing::TempDir() + "/fourstep_installed_XXXXXX";
+  const fs::path folder = fs::canonical(mkdtemp(pattern.data()));
+  const fs::path model = folder / "share" / "fourstep" / "models" / "abacus",
+                 program = folder / "bin" / "fourstep";
+  fs::create_directories(model);
+  fs::create_directories(program.parent_path());
+  fs::copy(kModel, model);
+  fs::copy_file(ProgramPath(), program);
+  const std::string command =
+      program.string() + " run -p hello --stats --threads 1 --max-tokens 2 2>&1 >/dev/null";
+  FILE* pipe = popen(command.c_str(), "r");
+  std::string messages;
+  char buffer[4096];
+  for (size_t n; (n = fread(buffer, 1, sizeof buffer, pipe)) > 0;) messages.append(buffer, n);
+  EXPECT_EQ(pclose(pipe), 0);
+  EXPECT_EQ(messages.find(model.string() + ": Qwen3ForCausalLM"), 0u) << messages;
+  fs::remove_all(folder);
 }
 
 TEST(Run, EndsQuietlyWhereNobodyReads) {
