@@ -8,6 +8,7 @@
 namespace fourstep::cli {
 
 void AddBenchCommand(CLI::App& app);
+void AddCalibrateCommand(CLI::App& app);
 void AddInspectCommand(CLI::App& app);
 void AddPolicyCommand(CLI::App& app);
 void AddQuantizeCommand(CLI::App& app);

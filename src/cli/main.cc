@@ -27,6 +27,7 @@ int Run(int argc, char** argv) {
   app.require_subcommand(1);
   app.set_version_flag("--version", "fourstep 0.1.0");
   fourstep::cli::AddBenchCommand(app);
+  fourstep::cli::AddCalibrateCommand(app);
   fourstep::cli::AddInspectCommand(app);
   fourstep::cli::AddPolicyCommand(app);
   fourstep::cli::AddQuantizeCommand(app);
