@@ -88,7 +88,7 @@ SMALL = Settings(
     },
     evaluation_knobs={
         "countdown": ("numbers=3",),
-        "dag": ("needed=6", "distractors=2"),
+        "dag": ("needed=3", "distractors=1"),
         "ledger": ("orders=3", "items=3", "shops=2", "asked=2", "length=5", "similar=30"),
         "equation": ("brackets=2", "coefficient=9", "solution=12"),
     },

@@ -1,0 +1,71 @@
+// The shipped model against transformers: tests/model/data/abacus_goldens.json, by
+// tools/make_abacus_goldens.py.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <numeric>
+
+#include "base/file.h"
+#include "base/json.h"
+#include "tests/model/golden.h"
+
+namespace fourstep {
+namespace {
+
+const std::filesystem::path kRoot = FOURSTEP_SOURCE_DIR;
+
+// Logits of the rows that predict `tokens` after `prompt`, on one sequence of `backend`.
+std::vector<float> LogitsOf(Backend& backend, Model& model, const std::vector<int32_t>& prompt,
+                            const std::vector<int32_t>& tokens) {
+  std::vector<int32_t> sequence = prompt;
+  sequence.insert(sequence.end(), tokens.begin(), tokens.end() - 1);
+  BatchRows batch;
+  batch.SetTables(1, 64);
+  for (size_t t = 0; t < sequence.size(); ++t)
+    batch.Add(0, static_cast<int32_t>(t), sequence[t], t + 1 >= prompt.size());
+  const Batch view = batch.view();
+  backend.BeginStep(view);
+  model.Forward();
+  backend.EndStep();
+  return backend.ReadLogits();
+}
+
+// Both round logits through BF16 activations: on this model they differ by up to 0.5 where logits reach 25.
+// Two tokens that are a logit apart may not change places.
+TEST(Abacus, AnswersAsTransformersDoes) {
+  constexpr double kCertainMargin = 1.0;
+  const std::string text = ReadFile(kRoot / "tests/model/data/abacus_goldens.json", size_t{16} << 20);
+  const Json goldens = ParseJson(text, "abacus_goldens.json");
+  ASSERT_EQ(goldens.size(), 32u);
+  const std::unique_ptr<Backend> backend = MakeCpuBackend({.path = "", .num_threads = 1, .max_rows = 1024});
+  Checkpoint checkpoint = Checkpoint::Open(kRoot / "models/abacus");
+  const std::unique_ptr<Model> model = Model::Load(
+      checkpoint, *backend, {.numerics = {}, .max_slots = 1, .block_tokens = 16, .num_cache_blocks = 64});
+  const auto vocab = static_cast<size_t>(checkpoint.config().vocab_size);
+  int64_t num_tokens = 0, num_certain = 0, num_same = 0, num_correct = 0;
+  for (const Json& golden : goldens) {
+    const auto tokens = golden["tokens"].get<std::vector<int32_t>>();
+    const auto margins = golden["margins"].get<std::vector<double>>();
+    const std::vector<float> logits =
+        LogitsOf(*backend, *model, golden["prompt"].get<std::vector<int32_t>>(), tokens);
+    ASSERT_EQ(logits.size(), tokens.size() * vocab);
+    for (size_t t = 0; t < tokens.size(); ++t) {
+      const auto row = logits.begin() + static_cast<ptrdiff_t>(t * vocab);
+      const auto best = std::max_element(row, row + static_cast<ptrdiff_t>(vocab)) - row;
+      num_same += best == tokens[t];
+      num_certain += margins[t] >= kCertainMargin;
+      if (margins[t] >= kCertainMargin) {
+        ASSERT_EQ(best, tokens[t]) << golden["id"] << " token " << t << " margin " << margins[t];
+      }
+    }
+    num_tokens += static_cast<int64_t>(tokens.size());
+    num_correct += golden["correct"].get<bool>();
+  }
+  EXPECT_GT(num_certain, num_tokens / 2);
+  EXPECT_GE(static_cast<double>(num_same), 0.98 * static_cast<double>(num_tokens));
+  EXPECT_GE(num_correct, 8) << "transformers solves problems with it";
+}
+
+}  // namespace
+}  // namespace fourstep
