@@ -92,7 +92,7 @@ AnswerPrinter::AnswerPrinter(const Style& style, std::function<void(std::string_
 void AnswerPrinter::Print(const Event& event) {
   if (!has_begun_) {
     has_begun_ = true;
-    PrintHeader();
+    PrintHeader(event);
   }
   switch (style_.show) {
     case Show::kAnswer:
@@ -116,13 +116,13 @@ void AnswerPrinter::Finish() {
   if (style_.has_colours) Write(kReset);
 }
 
-void AnswerPrinter::PrintHeader() {
+void AnswerPrinter::PrintHeader(const Event& first) {
   if (style_.show == Show::kSteps) {
     if (style_.has_colours) {
       std::string legend = Dim("temperature 0 ", true);
       for (size_t i = 0; i < kColours.size(); ++i) legend += ColourCode(i) + "■";
       Write(fmt::format("{}{}{}\n\n", legend, kReset, Dim(" 1 and above", true)));
-    } else {
+    } else if (first.threshold > 0) {
       Write("‹ › stand around tokens that the policy holds for uncertain\n\n");
     }
   }

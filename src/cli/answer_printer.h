@@ -49,7 +49,7 @@ class AnswerPrinter {
   void PrintText(const Event& event);
   void PrintInSteps(const Event& event);
   void PrintRow(const Event& event);
-  void PrintHeader();
+  void PrintHeader(const Event& first);
   void PrintStepLine();
   void AddToStep(const Event& event);
   // Newlines at the end of `text` are kept back until more text follows: what comes between (the line of a
