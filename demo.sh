@@ -92,8 +92,12 @@ reason() {
 
 # answer_and_grade ARM TASK: the three arms run at the same time, so each takes one thread.
 answer_and_grade() {
-  answer "$1" --seed "$seed" --threads 1 --batch "$answers/$2.problems" >"$answers/$2.$1" 2>/dev/null &&
-    "$fourstep" tasks grade "$2" <"$answers/$2.$1" >"$answers/$2.$1.verdicts"
+  local file=$answers/$2.$1
+  if ! { answer "$1" --seed "$seed" --threads 1 --batch "$answers/$2.problems" >"$file" &&
+    "$fourstep" tasks grade "$2" <"$file" >"$file.verdicts"; } 2>"$file.log"; then
+    cat "$file.log" >&2
+    return 1
+  fi
 }
 
 compare() {
