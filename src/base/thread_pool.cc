@@ -9,9 +9,6 @@
 namespace fourstep {
 namespace {
 
-constexpr uint32_t kThreadBits = 10, kThreadMask = (1u << kThreadBits) - 1;
-static_assert(ThreadPool::kMaxThreads == kThreadMask);
-
 inline void Pause() {
 #if defined(__x86_64__)
   __builtin_ia32_pause();
@@ -42,48 +39,57 @@ int NumUsableCores() {
 
 ThreadPool::ThreadPool(int num_threads) {
   FOURSTEP_CHECK(num_threads >= 1 && num_threads <= kMaxThreads, "{} threads", num_threads);
+  static_assert(int64_t{kMaxThreads} * kSharesAThread < 1 << 16);
   workers_.reserve(static_cast<size_t>(num_threads) - 1);
   try {
     for (int thread = 1; thread < num_threads; ++thread)
       workers_.emplace_back([this, thread] { Work(thread); });
   } catch (...) {
-    announcement_.store(0);
-    announcement_.notify_all();
+    Stop();
     throw;
   }
 }
 
 ThreadPool::~ThreadPool() {
-  announcement_.store(0, std::memory_order_release);
-  announcement_.notify_all();
+  Stop();
 }
 
-void ThreadPool::RunTask(int num_threads, const Task& task) {
-  FOURSTEP_CHECK(num_threads >= 1 && num_threads <= this->num_threads(), "{} of {} threads", num_threads,
-                 this->num_threads());
-  if (num_threads > 1) {
-    task_ = task;
-    num_pending_.store(num_threads - 1, std::memory_order_relaxed);
-    const uint32_t region = (announcement_.load(std::memory_order_relaxed) >> kThreadBits) + 1;
-    announcement_.store(region << kThreadBits | static_cast<uint32_t>(num_threads),
-                        std::memory_order_release);
-    announcement_.notify_all();
+void ThreadPool::Stop() {
+  stopping_.store(true, std::memory_order_relaxed);
+  region_.fetch_add(1, std::memory_order_release);
+  region_.notify_all();
+}
+
+void ThreadPool::RunShares(uint32_t num_shares, const Task& task) {
+  const uint32_t region = region_.load(std::memory_order_relaxed) + 1;
+  task_ = task;
+  num_done_.store(0, std::memory_order_relaxed);
+  taken_.store(uint64_t{region} << 32 | uint64_t{num_shares} << 16, std::memory_order_release);
+  region_.store(region, std::memory_order_release);
+  region_.notify_all();
+  TakeShares(region, 0);
+  for (uint32_t done; (done = num_done_.load(std::memory_order_acquire)) != num_shares;)
+    AwaitChange(num_done_, done);
+}
+
+void ThreadPool::TakeShares(uint32_t region, int thread) {
+  for (uint64_t taken = taken_.load(std::memory_order_acquire);;) {
+    const uint64_t share = taken & 0xFFFF, num_shares = taken >> 16 & 0xFFFF;
+    if (taken >> 32 != region || share == num_shares) return;
+    if (!taken_.compare_exchange_weak(taken, taken + 1, std::memory_order_acq_rel, std::memory_order_acquire))
+      continue;
+    task_.function(task_.context, static_cast<int64_t>(share), thread);
+    if (num_done_.fetch_add(1, std::memory_order_acq_rel) + 1 == num_shares) num_done_.notify_one();
+    taken = taken_.load(std::memory_order_acquire);
   }
-  task.function(task.context, 0);
-  if (num_threads == 1) return;
-  for (int32_t pending; (pending = num_pending_.load(std::memory_order_acquire)) != 0;)
-    AwaitChange(num_pending_, pending);
 }
 
 void ThreadPool::Work(int thread) {
-  for (uint32_t seen = 1;;) {
-    AwaitChange(announcement_, seen);
-    seen = announcement_.load(std::memory_order_acquire);
-    const auto num_threads = static_cast<int>(seen & kThreadMask);
-    if (num_threads == 0) return;
-    if (thread >= num_threads) continue;
-    task_.function(task_.context, thread);
-    if (num_pending_.fetch_sub(1, std::memory_order_acq_rel) == 1) num_pending_.notify_one();
+  for (uint32_t seen = 0;;) {
+    AwaitChange(region_, seen);
+    seen = region_.load(std::memory_order_acquire);
+    if (stopping_.load(std::memory_order_relaxed)) return;
+    TakeShares(seen, thread);
   }
 }
 

@@ -1,12 +1,13 @@
 // Threads for regions of work so short (10 us to 10 ms) that waking a sleeping thread for each would cost as
-// much as the work: they spin briefly, then sleep. OpenMP's threads spin for milliseconds, which on a machine
-// that is busy with something else takes the cores from those who hold the work: a decode step of 0.2 ms took
-// 400 ms there.
+// much as the work: they spin briefly, then sleep. A region is cut into more shares than threads, and whoever
+// is free takes the next: a thread that the system does not run holds up at most the share that it is in.
+// OpenMP's threads have fixed shares and spin for milliseconds; on a machine that is busy with something
+// else, a decode step of 0.2 ms took 400 ms.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
-#include <memory>
 #include <thread>
 #include <vector>
 
@@ -27,41 +28,49 @@ class ThreadPool {
 
   int num_threads() const { return static_cast<int>(workers_.size()) + 1; }
 
-  // f(thread) for every thread 0..num_threads-1 (at most this->num_threads()), thread 0 on the caller's;
-  // returns when all have. One caller at a time, f does not call Run and does not throw.
-  template <typename F>
-  void Run(int num_threads, const F& f) {
-    Task task{[](const void* context, int thread) { (*static_cast<const F*>(context))(thread); }, &f};
-    RunTask(num_threads, task);
-  }
-
-  // f(first, last, thread) on contiguous shares of 0..count-1, at most one a thread.
+  // f(first, last, thread) on contiguous shares that cover 0..count-1, on up to `num_threads` threads (or
+  // all, where there are fewer); thread is 0..num_threads()-1, 0 being the caller's, and no two run at once
+  // under one number. Returns when all is done. One caller at a time; f does not call ForShares and does not
+  // throw. Which thread takes which share is chance: what f computes may not depend on it.
   template <typename F>
   void ForShares(int64_t count, int num_threads, const F& f) {
-    const int64_t shares = count < num_threads ? count : num_threads;
-    if (shares <= 1) {
+    num_threads = std::min(num_threads, this->num_threads());
+    const int64_t num_shares = std::min<int64_t>(count, int64_t{num_threads} * kSharesAThread);
+    if (num_threads <= 1 || num_shares <= 1) {
       f(int64_t{0}, count, 0);
       return;
     }
-    Run(static_cast<int>(shares),
-        [&](int thread) { f(count * thread / shares, count * (thread + 1) / shares, thread); });
+    const auto share = [&](int64_t i, int thread) {
+      f(count * i / num_shares, count * (i + 1) / num_shares, thread);
+    };
+    using Share = decltype(share);
+    RunShares(static_cast<uint32_t>(num_shares), {[](const void* context, int64_t i, int thread) {
+                                                    (*static_cast<const Share*>(context))(i, thread);
+                                                  },
+                                                  &share});
   }
 
  private:
+  static constexpr int kSharesAThread = 4;
+
   struct Task {
-    void (*function)(const void* context, int thread) = nullptr;
+    void (*function)(const void* context, int64_t share, int thread) = nullptr;
     const void* context = nullptr;
   };
 
-  void RunTask(int num_threads, const Task& task);
+  void RunShares(uint32_t num_shares, const Task& task);
+  void TakeShares(uint32_t region, int thread);
   void Work(int thread);
+  void Stop();
 
-  Task task_;  // written by the caller before it announces, read only by the threads that the announcement
-               // counts
-  // Number of the region times 1,024, plus how many threads take part: one word, so that a thread that is not
-  // needed never touches task_. 0 in the low bits ends the pool.
-  std::atomic<uint32_t> announcement_{1};
-  std::atomic<int32_t> num_pending_{0};  // threads that have not finished the region
+  Task task_;  // of the current region: read only by who has taken a share of it, and so keeps it current
+  // The current region's number (32 bits), its shares (16) and how many of them are taken (16): one word, so
+  // that a thread that comes late can neither take a share of a region that it does not know nor one that is
+  // over.
+  std::atomic<uint64_t> taken_{0};
+  std::atomic<uint32_t> num_done_{0};  // shares of the current region
+  std::atomic<uint32_t> region_{0};    // what idle threads wait on
+  std::atomic<bool> stopping_{false};
   std::vector<std::jthread> workers_;
 };
 

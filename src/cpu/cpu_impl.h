@@ -104,7 +104,7 @@ class CpuBackend final : public Backend {
   // whole work is not worth waking the others for.
   template <typename F>
   void ForShares(int64_t count, int64_t work_bytes, const F& f) {
-    constexpr int64_t kWorthwhileBytes = 64 << 10;
+    constexpr int64_t kWorthwhileBytes = 256 << 10;
     threads_.ForShares(count, work_bytes < kWorthwhileBytes ? 1 : threads_.num_threads(), f);
   }
 
