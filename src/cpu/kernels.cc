@@ -2,14 +2,26 @@
 
 #include <string_view>
 
+#if defined(FOURSTEP_X86)
+#include <cpuid.h>
+#endif
+
 #include "formats/nvfp4.h"
 
 namespace fourstep::cpu {
 namespace {
 
+#if defined(FOURSTEP_X86)
+// Clang 14 does not know __builtin_cpu_supports("f16c").
+bool MachineHasF16c() {
+  unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
+  return __get_cpuid(1, &eax, &ebx, &ecx, &edx) != 0 && (ecx & bit_F16C) != 0;
+}
+#endif
+
 bool MachineHasAvx2() {
 #if defined(FOURSTEP_X86)
-  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
+  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && MachineHasF16c();
 #else
   return false;
 #endif
