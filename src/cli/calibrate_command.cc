@@ -36,7 +36,7 @@ struct CalibrateOptions {
 // Problems that no evaluation ever sees, of every task that reasons in steps.
 std::vector<std::string> BuiltInProblems() {
   std::vector<std::string> texts;
-  for (const Task* task : AllTasks()) {
+  for (const GeneratedTask* task : GeneratedTasks()) {
     if (task->name() == "arithmetic") continue;
     ProblemRequest request{.split = Split::kCalibration};
     request.knobs = DefaultKnobs(*task, request.split);

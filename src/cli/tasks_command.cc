@@ -28,7 +28,7 @@ struct GenerateOptions {
 };
 
 void Generate(const GenerateOptions& options) {
-  const Task& task = FindTask(options.task);
+  const GeneratedTask& task = FindGeneratedTask(options.task);
   ProblemRequest request{.split = ParseSplit(options.split), .seed = options.seed};
   request.knobs = DefaultKnobs(task, request.split);
   for (const std::string& setting : options.knobs) SetKnob(task, setting, request.knobs);
@@ -83,7 +83,7 @@ std::string RangeText(const IntRange& range) {
 
 void List(bool as_json) {
   Json tasks = Json::array();
-  for (const Task* task : AllTasks()) {
+  for (const GeneratedTask* task : GeneratedTasks()) {
     Json knobs = Json::array();
     if (!as_json) fmt::print("{}: {}\n", task->name(), task->summary());
     for (const Knob& knob : task->knobs()) {

@@ -16,7 +16,7 @@ constexpr Knob kKnobs[] = {
 const Wording kThink = "[So|Here|Now|We get] {0}={1}[.|!]\n\n";
 const Wording kAnswer = "[It is|The result is|That makes]";
 
-class Arithmetic final : public Task {
+class Arithmetic final : public GeneratedTask {
  public:
   std::string_view name() const override { return "arithmetic"; }
   std::string_view summary() const override { return "one operation on two numbers: drills for training"; }
@@ -64,7 +64,7 @@ class Arithmetic final : public Task {
 
 }  // namespace
 
-const Task& ArithmeticTask() {
+const GeneratedTask& ArithmeticTask() {
   static const Arithmetic task;
   return task;
 }

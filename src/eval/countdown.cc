@@ -160,7 +160,7 @@ Hand WriteTry(Hand hand, Solver& solver, Writer& writer) {
   return hand;
 }
 
-class Countdown final : public Task {
+class Countdown final : public GeneratedTask {
  public:
   std::string_view name() const override { return "countdown"; }
   std::string_view summary() const override { return "make a target from numbers, each used exactly once"; }
@@ -226,7 +226,7 @@ class Countdown final : public Task {
 
 }  // namespace
 
-const Task& CountdownTask() {
+const GeneratedTask& CountdownTask() {
   static const Countdown task;
   return task;
 }

@@ -52,7 +52,7 @@ const Wording kStop = "[.|!]";
 const Wording kEnd = "[That|This|Here] is [what|the value] [we|I] [wanted|needed|asked for][.|!]\n\n";
 const Wording kAnswer = "[The value of|So|Therefore] {0}[ is| equals| must be]";
 
-class Dag final : public Task {
+class Dag final : public GeneratedTask {
  public:
   std::string_view name() const override { return "dag"; }
   std::string_view summary() const override {
@@ -193,7 +193,7 @@ Problem Dag::Generate(std::span<const int> knob_values, Writer& writer) const {
 
 }  // namespace
 
-const Task& DagTask() {
+const GeneratedTask& DagTask() {
   static const Dag task;
   return task;
 }

@@ -115,7 +115,7 @@ int64_t NonZero(int limit, PhiloxStream& random) {
   return random.Chance(0.6) ? magnitude : -magnitude;
 }
 
-class Equation final : public Task {
+class Equation final : public GeneratedTask {
  public:
   std::string_view name() const override { return "equation"; }
   std::string_view summary() const override { return "solve a linear equation with brackets"; }
@@ -190,7 +190,7 @@ class Equation final : public Task {
 
 }  // namespace
 
-const Task& EquationTask() {
+const GeneratedTask& EquationTask() {
   static const Equation task;
   return task;
 }

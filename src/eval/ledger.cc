@@ -102,7 +102,7 @@ std::string Lines(std::string_view title, const std::vector<std::string>& rows) 
   return fmt::format("{}: {}.\n", title, fmt::join(rows, "; "));
 }
 
-class Ledger final : public Task {
+class Ledger final : public GeneratedTask {
  public:
   std::string_view name() const override { return "ledger"; }
   std::string_view summary() const override { return "follow codes through three tables and add up costs"; }
@@ -198,7 +198,7 @@ class Ledger final : public Task {
 
 }  // namespace
 
-const Task& LedgerTask() {
+const GeneratedTask& LedgerTask() {
   static const Ledger task;
   return task;
 }

@@ -26,7 +26,7 @@ uint64_t Hash(std::string_view text, uint64_t hash = 0xcbf29ce484222325u) {
   return hash ^ hash >> 33;
 }
 
-uint64_t ProblemHash(const Task& task, std::string_view canonical) {
+uint64_t ProblemHash(const GeneratedTask& task, std::string_view canonical) {
   return Hash(canonical, Hash(task.name()));
 }
 
@@ -36,7 +36,7 @@ struct Candidate {
   GeneratedProblem generated;
 };
 
-Candidate MakeCandidate(const Task& task, const ProblemRequest& request, uint64_t index) {
+Candidate MakeCandidate(const GeneratedTask& task, const ProblemRequest& request, uint64_t index) {
   PhiloxStream random(request.seed, index);
   std::vector<int> values(request.knobs.size());
   for (size_t i = 0; i < values.size(); ++i) {
@@ -66,7 +66,7 @@ int ParseBound(std::string_view text, std::string_view setting) {
 
 }  // namespace
 
-Split SplitOf(const Task& task, std::string_view canonical) {
+Split SplitOf(const GeneratedTask& task, std::string_view canonical) {
   switch (ProblemHash(task, canonical) % 16) {
     case 0:
       return Split::kEvaluation;
@@ -88,7 +88,7 @@ std::string_view SplitName(Split split) {
   return kSplitNames[static_cast<int>(split)];
 }
 
-std::vector<IntRange> DefaultKnobs(const Task& task, Split split) {
+std::vector<IntRange> DefaultKnobs(const GeneratedTask& task, Split split) {
   std::vector<IntRange> ranges;
   for (const Knob& knob : task.knobs()) {
     ranges.push_back(split == Split::kTraining ? knob.training : knob.evaluation);
@@ -96,7 +96,7 @@ std::vector<IntRange> DefaultKnobs(const Task& task, Split split) {
   return ranges;
 }
 
-void SetKnob(const Task& task, std::string_view setting, std::vector<IntRange>& ranges) {
+void SetKnob(const GeneratedTask& task, std::string_view setting, std::vector<IntRange>& ranges) {
   const size_t equals = std::min(setting.find('='), setting.size());
   const std::string_view name = setting.substr(0, equals);
   const auto knobs = task.knobs();
@@ -118,7 +118,7 @@ void SetKnob(const Task& task, std::string_view setting, std::vector<IntRange>& 
   ranges[static_cast<size_t>(knob - knobs.begin())] = range;
 }
 
-void GenerateProblems(const Task& task, const ProblemRequest& request, int64_t count,
+void GenerateProblems(const GeneratedTask& task, const ProblemRequest& request, int64_t count,
                       const std::function<void(const GeneratedProblem&)>& sink) {
   FOURSTEP_CHECK(request.knobs.size() == task.knobs().size(), "{} knob values for {}", request.knobs.size(),
                  task.name());

@@ -14,16 +14,16 @@ namespace fourstep {
 // A problem belongs to one split for ever: by the hash of its canonical text modulo 16, 0 is evaluation, 15
 // calibration, the rest training.
 enum class Split { kEvaluation, kCalibration, kTraining };
-Split SplitOf(const Task& task, std::string_view canonical);
+Split SplitOf(const GeneratedTask& task, std::string_view canonical);
 
 // "evaluation", "calibration", "training"; throws Error for anything else.
 Split ParseSplit(std::string_view name);
 std::string_view SplitName(Split split);
 
 // The ranges of a task's knobs, in the order of task.knobs().
-std::vector<IntRange> DefaultKnobs(const Task& task, Split split);
+std::vector<IntRange> DefaultKnobs(const GeneratedTask& task, Split split);
 // Applies "name=value" or "name=low..high"; throws Error for an unknown name or a range that is not allowed.
-void SetKnob(const Task& task, std::string_view setting, std::vector<IntRange>& ranges);
+void SetKnob(const GeneratedTask& task, std::string_view setting, std::vector<IntRange>& ranges);
 
 struct ProblemRequest {
   Split split = Split::kEvaluation;
@@ -43,7 +43,7 @@ struct GeneratedProblem {
 // Hands the first `count` problems to `sink`, in order. Problem i depends on the task, split, seed and knobs
 // only. No problem stands twice in an evaluation or calibration run. Throws Error where the knobs allow too
 // few.
-void GenerateProblems(const Task& task, const ProblemRequest& request, int64_t count,
+void GenerateProblems(const GeneratedTask& task, const ProblemRequest& request, int64_t count,
                       const std::function<void(const GeneratedProblem&)>& sink);
 
 }  // namespace fourstep

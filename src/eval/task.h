@@ -1,7 +1,9 @@
-// A task: problems from a seed, each with its answer, a trace that reasons to it, and a grader.
+// A task: problems, each with its answer, and a grader of replies to them. Its problems are either generated,
+// from a seed, or published ones, from a file.
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <optional>
 #include <span>
 #include <string>
@@ -41,31 +43,58 @@ class Task {
   virtual ~Task() = default;
   virtual std::string_view name() const = 0;
   virtual std::string_view summary() const = 0;
+
+  // The answer that a reply gives; nothing where it gives none.
+  virtual std::optional<std::string> Extract(std::string_view reply) const;
+
+  // Is `extracted` a right answer? `problem` and `answer` may come from outside: never crashes, whatever they
+  // hold.
+  virtual bool IsRight(std::string_view problem, std::string_view answer,
+                       std::string_view extracted) const = 0;
+};
+
+// Problems without end, each with a trace that reasons to its answer.
+class GeneratedTask : public Task {
+ public:
   virtual std::span<const Knob> knobs() const = 0;
 
   // A problem with these knob values (in the order of knobs()). Writes the whole reply that solves it,
   // "<think>\n" to the sentence with the box, to `writer`, whose draws are the only source of chance.
   virtual Problem Generate(std::span<const int> knob_values, Writer& writer) const = 0;
-
-  // Is `boxed` a right answer? `problem` and `answer` may come from outside: never crashes, whatever they
-  // hold.
-  virtual bool IsRight(std::string_view problem, std::string_view answer, std::string_view boxed) const = 0;
 };
 
-// Every task, in the order that lists show them.
+struct PublishedProblem {
+  std::string id;      // as the file has it, or else the task's name and the line's number
+  std::string text;    // the user's turn: the problem within the prompt that is usual for the task
+  std::string answer;  // what IsRight takes
+};
+
+// A published benchmark: the problems of a file that the user has.
+class PublishedTask : public Task {
+ public:
+  // All problems of the file, in its order. Throws Error where it is not a file of this task. `seed` is of
+  // the order of choices, where there are choices.
+  virtual std::vector<PublishedProblem> Read(const std::filesystem::path& path, uint64_t seed) const = 0;
+};
+
+// Every task, in the order that lists show them: generated ones, then published ones.
 std::span<const Task* const> AllTasks();
+std::span<const GeneratedTask* const> GeneratedTasks();
+std::span<const PublishedTask* const> PublishedTasks();
 
 // Throws Error that lists the names.
 const Task& FindTask(std::string_view name);
+const GeneratedTask& FindGeneratedTask(std::string_view name);
+const PublishedTask& FindPublishedTask(std::string_view name);
 
 Verdict GradeReply(const Task& task, std::string_view problem, std::string_view answer,
                    std::string_view reply);
 
 // The list in all_tasks.cc takes them from here.
-const Task& CountdownTask();
-const Task& DagTask();
-const Task& LedgerTask();
-const Task& EquationTask();
-const Task& ArithmeticTask();
+const GeneratedTask& CountdownTask();
+const GeneratedTask& DagTask();
+const GeneratedTask& LedgerTask();
+const GeneratedTask& EquationTask();
+const GeneratedTask& ArithmeticTask();
 
 }  // namespace fourstep

@@ -14,14 +14,15 @@ namespace {
 
 constexpr Split kSplits[] = {Split::kEvaluation, Split::kCalibration, Split::kTraining};
 
-std::vector<IntRange> Knobs(const Task& task, Split split,
+std::vector<IntRange> Knobs(const GeneratedTask& task, Split split,
                             std::initializer_list<std::string_view> settings = {}) {
   std::vector<IntRange> knobs = DefaultKnobs(task, split);
   for (const std::string_view setting : settings) SetKnob(task, setting, knobs);
   return knobs;
 }
 
-std::vector<GeneratedProblem> Generated(const Task& task, const ProblemRequest& request, int64_t count) {
+std::vector<GeneratedProblem> Generated(const GeneratedTask& task, const ProblemRequest& request,
+                                        int64_t count) {
   std::vector<GeneratedProblem> all;
   GenerateProblems(task, request, count, [&](const GeneratedProblem& problem) { all.push_back(problem); });
   return all;
@@ -44,12 +45,13 @@ uint64_t Fnv1a(std::string_view text) {
   return hash;
 }
 
-class EveryStream : public testing::TestWithParam<const Task*> {
+class EveryStream : public testing::TestWithParam<const GeneratedTask*> {
  protected:
-  const Task& task() const { return *GetParam(); }
+  const GeneratedTask& task() const { return *GetParam(); }
 };
 
-INSTANTIATE_TEST_SUITE_P(Tasks, EveryStream, testing::ValuesIn(AllTasks().begin(), AllTasks().end()),
+INSTANTIATE_TEST_SUITE_P(Tasks, EveryStream,
+                         testing::ValuesIn(GeneratedTasks().begin(), GeneratedTasks().end()),
                          [](const auto& task) { return std::string(task.param->name()); });
 
 TEST_P(EveryStream, IsTheSameForEveryThreadCountAndLength) {
@@ -71,7 +73,7 @@ TEST_P(EveryStream, IsTheSameForEveryThreadCountAndLength) {
 }
 
 // Knobs that allow few problems, so that the splits would meet if they could.
-std::vector<IntRange> NarrowKnobs(const Task& task, Split split) {
+std::vector<IntRange> NarrowKnobs(const GeneratedTask& task, Split split) {
   if (task.name() == "countdown") return Knobs(task, split, {"numbers=3"});
   if (task.name() == "dag") return Knobs(task, split, {"needed=2", "distractors=0"});
   if (task.name() == "ledger") {
@@ -200,7 +202,7 @@ TEST_P(EveryStream, KnobsAreChecked) {
 }
 
 TEST(GenerateProblems, DrawsAKnobUniformlyFromItsRange) {
-  const Task& task = FindTask("countdown");  // whose knob can be read off its problems
+  const GeneratedTask& task = FindGeneratedTask("countdown");  // whose knob can be read off its problems
   if (task.name() != "countdown") GTEST_SKIP() << "the number of numbers can be read off; one task shows it";
   std::map<size_t, int> counts;
   ProblemRequest request{.split = Split::kTraining, .knobs = Knobs(task, Split::kTraining, {"numbers=3..5"})};
@@ -211,7 +213,7 @@ TEST(GenerateProblems, DrawsAKnobUniformlyFromItsRange) {
 }
 
 TEST(GenerateProblems, SaysWhereTheKnobsAllowTooFew) {
-  const Task& task = FindTask("arithmetic");
+  const GeneratedTask& task = FindGeneratedTask("arithmetic");
   int num_seen = 0;
   const std::string fault = FaultOf([&] {
     GenerateProblems(task, {.knobs = Knobs(task, Split::kEvaluation, {"limit=9"})}, 1000,
@@ -225,7 +227,7 @@ TEST(GenerateProblems, SaysWhereTheKnobsAllowTooFew) {
 }
 
 TEST(GenerateProblems, WritesNothingWhereNothingIsAskedFor) {
-  const Task& task = FindTask("dag");
+  const GeneratedTask& task = FindGeneratedTask("dag");
   EXPECT_TRUE(Generated(task, {.knobs = Knobs(task, Split::kEvaluation)}, 0).empty());
 }
 

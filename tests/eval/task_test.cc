@@ -17,7 +17,7 @@ struct Sample {
 };
 
 // Problems of every corner of the knobs' allowed ranges, and of the middle.
-std::vector<Sample> SamplesOf(const Task& task, int num_each, uint64_t seed) {
+std::vector<Sample> SamplesOf(const GeneratedTask& task, int num_each, uint64_t seed) {
   const auto knobs = task.knobs();
   std::vector<Sample> samples;
   const auto Add = [&](const std::vector<int>& values, uint64_t stream) {
@@ -44,15 +44,16 @@ std::vector<Sample> SamplesOf(const Task& task, int num_each, uint64_t seed) {
   return samples;
 }
 
-class EveryTask : public testing::TestWithParam<const Task*> {
+class EveryTask : public testing::TestWithParam<const GeneratedTask*> {
  protected:
-  const Task& task() const { return *GetParam(); }
+  const GeneratedTask& task() const { return *GetParam(); }
   std::string name() const { return std::string(task().name()); }
   bool is_countdown() const { return task().name() == "countdown"; }
   int num_each() const { return is_countdown() ? 60 : task().knobs().size() > 3 ? 10 : 60; }
 };
 
-INSTANTIATE_TEST_SUITE_P(Tasks, EveryTask, testing::ValuesIn(AllTasks().begin(), AllTasks().end()),
+INSTANTIATE_TEST_SUITE_P(Tasks, EveryTask,
+                         testing::ValuesIn(GeneratedTasks().begin(), GeneratedTasks().end()),
                          [](const auto& task) { return std::string(task.param->name()); });
 
 TEST_P(EveryTask, AnswersWhatAnIndependentSolverAnswers) {
@@ -137,7 +138,7 @@ std::vector<std::string> Misspellings(const std::string& answer) {
 }
 
 // What the independent evaluator says of a boxed text without blanks.
-bool OracleAccepts(const Task& task, const Problem& problem, const std::string& boxed) {
+bool OracleAccepts(const GeneratedTask& task, const Problem& problem, const std::string& boxed) {
   if (task.name() != "countdown") {
     const bool digits =
         boxed.find_first_not_of("0123456789", boxed.find_first_of("+-") == 0 ? 1 : 0) == boxed.npos;
@@ -285,6 +286,7 @@ TEST_P(EveryTask, JudgesByTheProblem) {
 
 TEST(FindTask, ListsTheNamesWhereThereIsNone) {
   for (const Task* task : AllTasks()) EXPECT_EQ(&FindTask(task->name()), task);
+  for (const GeneratedTask* task : GeneratedTasks()) EXPECT_EQ(&FindGeneratedTask(task->name()), task);
   try {
     FindTask("sudoku\n");
     FAIL();
