@@ -24,6 +24,12 @@ find_package(Threads REQUIRED)
 find_package(PkgConfig REQUIRED)
 pkg_check_modules(PCRE2 REQUIRED IMPORTED_TARGET libpcre2-8)
 pkg_check_modules(UTF8PROC REQUIRED IMPORTED_TARGET libutf8proc)
+# GNU MPC comes without a file for pkg-config.
+set(FOURSTEP_MPC)
+foreach(library mpc mpfr gmp)
+  find_library(FOURSTEP_LIB_${library} ${library} REQUIRED)
+  list(APPEND FOURSTEP_MPC ${FOURSTEP_LIB_${library}})
+endforeach()
 
 # A static program runs on machines that have none of the packages above. Debian ships fmt without an archive, so
 # its header-only form stands in.
