@@ -9,10 +9,12 @@ namespace fourstep::cli {
 
 void AddBenchCommand(CLI::App& app);
 void AddCalibrateCommand(CLI::App& app);
+void AddEvalCommand(CLI::App& app);
 void AddInspectCommand(CLI::App& app);
 void AddPolicyCommand(CLI::App& app);
 void AddQuantizeCommand(CLI::App& app);
 void AddRunCommand(CLI::App& app);
+void AddStudyCommand(CLI::App& app);
 void AddTasksCommand(CLI::App& app);
 void AddTokenizeCommand(CLI::App& app);
 

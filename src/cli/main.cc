@@ -28,10 +28,12 @@ int Run(int argc, char** argv) {
   app.set_version_flag("--version", "fourstep 0.1.0");
   fourstep::cli::AddBenchCommand(app);
   fourstep::cli::AddCalibrateCommand(app);
+  fourstep::cli::AddEvalCommand(app);
   fourstep::cli::AddInspectCommand(app);
   fourstep::cli::AddPolicyCommand(app);
   fourstep::cli::AddQuantizeCommand(app);
   fourstep::cli::AddRunCommand(app);
+  fourstep::cli::AddStudyCommand(app);
   fourstep::cli::AddTasksCommand(app);
   fourstep::cli::AddTokenizeCommand(app);
   try {

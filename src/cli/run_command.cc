@@ -26,6 +26,7 @@
 #include "cli/session.h"
 #include "cli/terminal.h"
 #include "fourstep/engine.h"
+#include "runtime/sampling_defaults.h"
 
 namespace fourstep::cli {
 namespace {

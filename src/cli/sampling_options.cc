@@ -4,7 +4,6 @@
 
 #include "base/philox.h"
 #include "cli/option_checks.h"
-#include "runtime/sampling_defaults.h"
 #include "sampling/params.h"
 #include "sampling/reset_policy.h"
 
@@ -77,12 +76,6 @@ void AddSamplingOptions(CLI::App& command, SamplingOptions& options) {
 void SamplingOptions::Set(Request& request) const {
   request.sampling = sampling;
   request.max_tokens = max_tokens;
-}
-
-void CheckSampling(const Sampling& sampling) {
-  SamplingDefaults of_some_model;
-  of_some_model.reset.emplace();
-  (void)of_some_model.Resolve(sampling);
 }
 
 uint64_t SeedOfIndex(uint64_t seed, uint64_t index) {

@@ -19,10 +19,6 @@ struct SamplingOptions {
 // `options` must live as long as `command`.
 void AddSamplingOptions(CLI::App& command, SamplingOptions& options);
 
-// Throws Error for what no model takes: parameters of different policies, or of another than the one named.
-// So that such a fault is told before a model is loaded.
-void CheckSampling(const Sampling& sampling);
-
 // Seeds of many answers from one seed: not of overlapping sequences, as seed + index would be.
 uint64_t SeedOfIndex(uint64_t seed, uint64_t index);
 

@@ -7,6 +7,7 @@
 #include <unordered_map>
 
 #include "base/error.h"
+#include "eval/estimate_text.h"
 
 namespace fourstep {
 namespace {
@@ -81,15 +82,6 @@ void CheckNames(std::span<const Arm> arms) {
   for (const Arm& arm : arms) {
     if (!names.insert(arm.name).second) throw Error(Printable(arm.name), "two arms have this name");
   }
-}
-
-Json EstimateJson(const Estimate& estimate) {
-  return {{"mean", estimate.mean}, {"low", estimate.low}, {"high", estimate.high}};
-}
-
-std::string PercentText(const Estimate& estimate) {
-  return fmt::format("{:5.1f} [{:.1f}, {:.1f}]", 100 * estimate.mean, 100 * estimate.low,
-                     100 * estimate.high);
 }
 
 }  // namespace
@@ -170,13 +162,12 @@ std::string ComparisonText(const Comparison& comparison) {
   text += fmt::format("\n\n{:<28}  {:<20}  {:<14}  {:>9}  {:>9}\n", "paired difference, points",
                       "[95 % interval]", "only one right", "McNemar p", "with Holm");
   for (const PairedArms& pair : comparison.pairs) {
-    const Estimate& d = pair.difference;
-    text += fmt::format("{:<28}  {:<20}  {:<14}  {:>9.3g}  {:>9.3g}\n",
-                        fmt::format("{} - {}", Printable(comparison.arms[pair.arm]),
-                                    Printable(comparison.arms[pair.baseline])),
-                        fmt::format("{:+5.1f} [{:+.1f}, {:+.1f}]", 100 * d.mean, 100 * d.low, 100 * d.high),
-                        fmt::format("{} : {}", pair.only_arm, pair.only_baseline), pair.p_value,
-                        pair.p_value_holm);
+    text +=
+        fmt::format("{:<28}  {:<20}  {:<14}  {:>9.3g}  {:>9.3g}\n",
+                    fmt::format("{} - {}", Printable(comparison.arms[pair.arm]),
+                                Printable(comparison.arms[pair.baseline])),
+                    PointsText(pair.difference), fmt::format("{} : {}", pair.only_arm, pair.only_baseline),
+                    pair.p_value, pair.p_value_holm);
   }
   return text;
 }

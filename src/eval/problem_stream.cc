@@ -8,6 +8,7 @@
 
 #include "base/check.h"
 #include "base/error.h"
+#include "base/hash.h"
 
 namespace fourstep {
 namespace {
@@ -18,16 +19,8 @@ constexpr std::string_view kSplitNames[] = {"evaluation", "calibration", "traini
 constexpr int64_t kMaxBarrenCandidates = 100'000;
 constexpr int64_t kCandidatesABatch = 2048;
 
-// FNV-1a with a final mix, because FNV's low bits alone are weak.
-uint64_t Hash(std::string_view text, uint64_t hash = 0xcbf29ce484222325u) {
-  for (const char c : text) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3u;
-  hash = (hash ^ hash >> 33) * 0xff51afd7ed558ccdu;
-  hash = (hash ^ hash >> 33) * 0xc4ceb9fe1a85ec53u;
-  return hash ^ hash >> 33;
-}
-
 uint64_t ProblemHash(const GeneratedTask& task, std::string_view canonical) {
-  return Hash(canonical, Hash(task.name()));
+  return HashText(canonical, HashText(task.name()));
 }
 
 struct Candidate {

@@ -136,4 +136,10 @@ std::string SamplingDefaults::Describe(const Sampling& request) const {
   return text;
 }
 
+void CheckSampling(const Sampling& sampling) {
+  SamplingDefaults of_some_model;
+  of_some_model.reset.emplace();
+  (void)of_some_model.Resolve(sampling);
+}
+
 }  // namespace fourstep

@@ -29,4 +29,8 @@ struct SamplingDefaults {
   std::string Describe(const Sampling& request = {}) const;
 };
 
+// Throws Error for what no model takes: a value out of range, parameters of different policies, or of another
+// than the one named. So that such a fault is told before a model is loaded.
+void CheckSampling(const Sampling& sampling);
+
 }  // namespace fourstep

@@ -1,0 +1,28 @@
+// The problems of a study, of one or more tasks.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "eval/problem_stream.h"
+#include "eval/study_store.h"
+
+namespace fourstep {
+
+// A task's problems: made from a seed, or read from a file.
+struct ProblemSource {
+  std::string task;
+  std::string file = {};  // of a published task
+  Split split = Split::kEvaluation;
+  uint64_t seed = 0;
+  std::vector<std::string> knobs = {};  // of a generated task: "name=value" or "name=low..high"
+};
+
+// The first `count` problems; without a count 200 of a generated task, all of a published one. More of them
+// begin with the same. Throws Error where there are fewer, or the source asks of its task what that has not:
+// published problems are for evaluation only.
+std::vector<StudyProblem> LoadProblems(const ProblemSource& source, std::optional<int64_t> count);
+
+}  // namespace fourstep
