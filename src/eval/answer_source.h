@@ -50,7 +50,7 @@ class AnswerSource {
 class EngineAnswers : public AnswerSource {
  public:
   explicit EngineAnswers(const EngineOptions& options);
-  const Engine& engine() const { return engine_; }
+  Engine& engine() { return engine_; }
   int32_t parallel() const override { return parallel_; }
   int64_t Submit(const Question& question) override;
   std::vector<SourcedAnswer> Wait() override;

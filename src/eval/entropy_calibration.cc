@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <numeric>
+#include <utility>
 
 #include "base/check.h"
 #include "base/error.h"
@@ -51,8 +52,7 @@ EntropyCalibration CalibrateEntropy(Engine& engine, std::span<const std::string>
   result.mean_entropy =
       std::accumulate(entropies.begin(), entropies.end(), 0.0) / static_cast<double>(entropies.size());
   result.tau_0 = Percentile(entropies, options.percentile);
-  result.lower = Percentile(entropies, std::max(0.0, options.percentile - 5));
-  result.upper = Percentile(entropies, std::min(100.0, options.percentile + 5));
+  result.entropies = std::move(entropies);
   return result;
 }
 

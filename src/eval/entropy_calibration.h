@@ -24,8 +24,8 @@ struct EntropyCalibrationOptions {
 
 struct EntropyCalibration {
   double tau_0 = 0;             // nats
-  double lower = 0, upper = 0;  // 5 percentiles below and above: whether tau_0 stands on a cliff
   double mean_entropy = 0;      // nats
+  std::vector<float> entropies;  // nats, ascending
   int64_t num_tokens = 0;
   int32_t num_answers = 0, num_cut = 0;  // cut: those that did not end by themselves
 };

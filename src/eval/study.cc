@@ -16,7 +16,11 @@ uint64_t DrawSeed(uint64_t seed, std::string_view problem_id, int64_t sample) {
 }
 
 Study::Study(StudyStore& store, StudyPlan plan, std::vector<ResolvedArm> arms)
-    : store_(store), plan_(std::move(plan)), arms_(std::move(arms)), tallies_(arms_.size()) {
+    : store_(store),
+      plan_(std::move(plan)),
+      arms_(std::move(arms)),
+      tallies_(arms_.size()),
+      num_right_(arms_.size(), std::vector<int32_t>(plan_.problems.size())) {
   store_.Declare("seed", fmt::format("{}", plan_.seed));
   store_.Declare("max-tokens", fmt::format("{}", plan_.max_tokens));
   store_.Declare("traces", plan_.keep_traces ? "kept" : "not kept");
@@ -26,18 +30,29 @@ Study::Study(StudyStore& store, StudyPlan plan, std::vector<ResolvedArm> arms)
   problem_keys_ = store_.AddProblems(plan_.problems);
   store_.Set("samples", fmt::format("{}", plan_.samples));
 
-  std::unordered_map<int64_t, size_t> arm_of;
+  std::unordered_map<int64_t, size_t> arm_of, problem_of;
   for (size_t i = 0; i < arms_.size(); ++i) arm_of[arm_keys_[i]] = i;
-  const std::set<int64_t> problems(problem_keys_.begin(), problem_keys_.end());
+  for (size_t i = 0; i < problem_keys_.size(); ++i) problem_of[problem_keys_[i]] = i;
   store_.ForEachAnswer(/*with_responses=*/false, [&](const StoredAnswer& answer) {
     const auto arm = arm_of.find(answer.key.arm);
-    const bool is_wanted =
-        arm != arm_of.end() && problems.contains(answer.key.problem) && answer.key.sample < plan_.samples;
-    if (!is_wanted) return;
-    answered_.insert(answer.key);
-    ++tallies_[arm->second].num_answers;
-    tallies_[arm->second].num_right += answer.verdict.correct.value_or(false) ? 1 : 0;
+    const auto problem = problem_of.find(answer.key.problem);
+    if (arm == arm_of.end() || problem == problem_of.end() || answer.key.sample >= plan_.samples) return;
+    Count(arm->second, problem->second, answer.key, answer.verdict);
   });
+}
+
+void Study::Count(size_t arm, size_t problem, const AnswerKey& key, const Verdict& verdict) {
+  const bool is_right = verdict.correct.value_or(false);
+  answered_.insert(key);
+  ++tallies_[arm].num_answers;
+  tallies_[arm].num_right += is_right ? 1 : 0;
+  num_right_[arm][problem] += is_right ? 1 : 0;
+}
+
+std::vector<double> Study::SharesRight(size_t arm) const {
+  std::vector<double> shares;
+  for (const int32_t right : num_right_[arm]) shares.push_back(static_cast<double>(right) / plan_.samples);
+  return shares;
 }
 
 int64_t Study::num_wanted() const {
@@ -96,9 +111,7 @@ void Study::Keep(const Cell& cell, const SourcedAnswer& answer) {
       .finish = answer.finish == FinishReason::kLength ? "length" : "stop",
       .num_tokens = answer.num_tokens};
   store_.AddAnswer(stored, plan_.keep_traces ? &answer.trace : nullptr);
-  answered_.insert(stored.key);
-  ++tallies_[cell.arm].num_answers;
-  tallies_[cell.arm].num_right += stored.verdict.correct.value_or(false) ? 1 : 0;
+  Count(cell.arm, cell.problem, stored.key, stored.verdict);
 }
 
 void Study::Answer(AnswerSource& source, const std::vector<size_t>& arms,

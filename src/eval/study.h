@@ -35,6 +35,8 @@ class Study {
     int64_t num_right = 0, num_answers = 0;  // of this plan, those of earlier runs included
   };
   const std::vector<Tally>& tallies() const { return tallies_; }  // [arms]
+  // Of every problem the share of right answers; those that are missing are not right.
+  std::vector<double> SharesRight(size_t arm) const /*[problems]*/;
   const StudyPlan& plan() const { return plan_; }
   const std::vector<ResolvedArm>& arms() const { return arms_; }
   int64_t num_wanted() const;
@@ -56,6 +58,7 @@ class Study {
   std::vector<Cell> MissingCells(const std::vector<size_t>& arms) const;
   Question QuestionOf(const Cell& cell) const;
   void Keep(const Cell& cell, const SourcedAnswer& answer);
+  void Count(size_t arm, size_t problem, const AnswerKey& key, const Verdict& verdict);
   AnswerKey KeyOf(const Cell& cell) const {
     return {arm_keys_[cell.arm], problem_keys_[cell.problem], cell.sample};
   }
@@ -65,6 +68,7 @@ class Study {
   std::vector<ResolvedArm> arms_;
   std::vector<int64_t> arm_keys_, problem_keys_;
   std::vector<Tally> tallies_;
+  std::vector<std::vector<int32_t>> num_right_;  // [arms][problems]
   std::set<AnswerKey> answered_;
 };
 

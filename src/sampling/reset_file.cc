@@ -14,9 +14,10 @@ namespace {
 
 constexpr std::string_view kFormat = "fourstep-reset-1";
 constexpr size_t kMaxBytes = size_t{64} << 10;
-constexpr JsonLimits kLimits = {.max_bytes = kMaxBytes, .max_depth = 4};
+constexpr JsonLimits kLimits = {.max_bytes = kMaxBytes, .max_depth = 8};
 constexpr std::string_view kKeys[] = {"format", "t_low",      "t_high",     "tau_0",
-                                      "window", "percentile", "tau_0_from", "temperatures_from"};
+                                      "window", "percentile", "tau_0_from", "temperatures_from",
+                                      "choice"};
 
 ResetFile FromJson(const Json& json, const std::string& where) {
   const JsonReader reader(json, where);
@@ -37,6 +38,8 @@ ResetFile FromJson(const Json& json, const std::string& where) {
   file.percentile = reader.Number("percentile", 0, 100);
   file.tau_0_from = reader.StringOr("tau_0_from", "");
   file.temperatures_from = reader.StringOr("temperatures_from", "");
+  if (reader.Has("choice")) file.choice = reader.Get("choice");
+  if (!file.choice.is_null() && !file.choice.is_object()) throw Error(where, "\"choice\" is no object");
   return file;
 }
 
@@ -66,6 +69,7 @@ void WriteResetFile(const std::filesystem::path& path, const ResetFile& file) {
                                  {"percentile", file.percentile},
                                  {"tau_0_from", file.tau_0_from},
                                  {"temperatures_from", file.temperatures_from}};
+  if (!file.choice.is_null()) json["choice"] = file.choice;
   const std::string text = json.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
   FromJson(ParseJson(text, path.string(), kLimits), path.string());  // what is written can be read
   WriteFile(path, text);

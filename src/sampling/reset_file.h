@@ -9,6 +9,7 @@
 #include <string>
 
 #include "backend/token_record.h"
+#include "base/json.h"
 
 namespace fourstep {
 
@@ -19,6 +20,7 @@ struct ResetFile {
   double percentile = 80;              // of the token entropies, tau_0 is; 0..100
   std::string tau_0_from = "";         // for people: which entropies
   std::string temperatures_from = "";  // for people: on which problems t_low and t_high were chosen
+  Json choice = nullptr;  // for programs: contestants, sizes and intervals of that choice, an object or null
 
   PolicyParams policy() const;  // of kind kReset
 };

@@ -80,6 +80,42 @@ TEST_F(Calibrate, KeepsTemperaturesThatStandInTheFile) {
   EXPECT_EQ(Written()["percentile"], 50);
 }
 
+// With --task it races temperatures too, on calibration problems, and reset.json says how.
+TEST_F(Calibrate, ChoosesTemperatures) {
+  const std::string store = (folder_ / "races.db").string();
+  const std::vector<std::string> flags = {
+      "calibrate",    kModel, "--threads", "1",        "--max-tokens", "8",       "--out",       Out(),
+      "--task",       "dag",  "--task",    "equation", "--try-fixed",  "0.3,0.6", "--try-t-low", "0.1",
+      "--try-t-high", "0.9",  "--budget",  "200",      "--store",      store};
+  const Result result = RunProgram(flags);
+  ASSERT_EQ(result.status, 0) << result.err;
+  EXPECT_THAT(result.out, HasSubstr("chosen among 3 candidates on"));
+  const Json written = Written();
+  const Json& choice = written["choice"];
+  EXPECT_EQ(choice["tasks"], (Json{"dag", "equation"}));
+  EXPECT_EQ(choice["contestants"].size(), 3u);
+  EXPECT_EQ(choice["check"]["problems"], 25);
+  EXPECT_LE(choice["answers"], 200);
+  // What the model answers is noise, so any candidate may have won.
+  const bool is_fixed = written["t_low"] == written["t_high"];
+  EXPECT_TRUE(is_fixed || (written["t_low"] == 0.1 && written["t_high"] == 0.9)) << written;
+
+  const std::vector<Json> answers = Lines(RunProgram({"study", "answers", store}).out);
+  EXPECT_EQ(answers.size(), choice["answers"].get<size_t>());
+  for (const Json& answer : answers) {
+    EXPECT_THAT(answer["id"].get<std::string>(), HasSubstr("-calibration-"));
+  }
+  const Result run = RunProgram({"run", kModel, "--threads", "1", "--max-tokens", "4", "-p", "x"});
+  EXPECT_EQ(run.status, 0);  // the model's own folder is as it was
+
+  // What was chosen stays when tau_0 alone is measured again.
+  ASSERT_EQ(Run({}).status, 0);
+  EXPECT_EQ(Written()["choice"], choice);
+  EXPECT_EQ(Written()["t_low"], written["t_low"]);
+  ASSERT_EQ(Run({"--t-low", "0.2"}).status, 0);
+  EXPECT_FALSE(Written().contains("choice"));
+}
+
 TEST_F(Calibrate, RefusesBadInput) {
   ExpectRefusal(Run({}, ""), "standard input");
   ExpectRefusal(Run({}, "{\"id\": 1}\n"), "problem");
@@ -87,7 +123,15 @@ TEST_F(Calibrate, RefusesBadInput) {
   ExpectRefusal(Run({"--percentile", "nan"}), "percentile");
   ExpectRefusal(Run({"--t-low", "-1"}), "t-low");
   EXPECT_FALSE(std::filesystem::exists(Out()));
+  ExpectRefusal(Run({"--task", "dag", "--t-low", "0.1"}), "--task");
+  ExpectRefusal(Run({"--task", "chess"}), "chess");
+  ExpectRefusal(Run({"--task", "dag", "--budget", "20"}), "--budget");
+  ExpectRefusal(Run({"--task", "dag", "--try-fixed", "-1"}), "--try-fixed");
+  EXPECT_FALSE(std::filesystem::exists(Out()));
   WriteFile(Out(), "{}");
+  // Before a model is loaded: the folder holds none.
+  ExpectRefusal(RunProgram({"calibrate", folder_.string(), "--out", Out()}), "reset.json");
+  ExpectRefusal(RunProgram({"calibrate", folder_.string(), "--out", "/nowhere/reset.json"}), "/nowhere");
   ExpectRefusal(Run({}), "reset.json");
   EXPECT_EQ(ReadFile(Out(), 100), "{}");
 }

@@ -6,13 +6,12 @@
 #include <unistd.h>
 
 #include <cstdlib>
-#include <deque>
 #include <filesystem>
-#include <set>
 #include <stdexcept>
 
 #include "base/error.h"
 #include "base/file.h"
+#include "eval/made_up_answers.h"
 #include "eval/study_problems.h"
 #include "eval/study_report.h"
 
@@ -20,43 +19,6 @@ namespace fourstep {
 namespace {
 
 using testing::HasSubstr;
-
-// Answers a problem rightly or not as its seed and temperature say; fails after `patience` answers.
-class MadeUpAnswers : public AnswerSource {
- public:
-  explicit MadeUpAnswers(const std::vector<StudyProblem>& problems, int64_t patience = 1 << 30)
-      : problems_(problems), patience_(patience) {}
-
-  int32_t parallel() const override { return 3; }
-  int64_t Submit(const Question& question) override {
-    waiting_.emplace_back(++last_, question);
-    return last_;
-  }
-  std::vector<SourcedAnswer> Wait() override {
-    if (patience_-- == 0) throw std::runtime_error("the lights went out");
-    // The latest first: answers do not come in the order of the questions.
-    const auto [ticket, question] = waiting_.back();
-    waiting_.pop_back();
-    seeds.insert(question.sampling.seed);
-    SourcedAnswer answer{.ticket = ticket, .response = "", .num_tokens = 2};
-    const bool is_right = question.sampling.seed % 100 < 100 * *question.sampling.temperature;
-    for (const StudyProblem& problem : problems_) {
-      if (problem.text == question.text)
-        answer.response = "\\boxed{" + (is_right ? problem.answer : "no") + "}";
-    }
-    answer.trace = {.tokens = {1, 2}, .entropies = {0.5f, 0.25f}, .temperatures = {0.1f, 1.0f}};
-    ++num_answered;
-    return {answer};
-  }
-
-  std::set<uint64_t> seeds;
-  int64_t num_answered = 0;
-
- private:
-  const std::vector<StudyProblem>& problems_;
-  int64_t patience_, last_ = 0;
-  std::deque<std::pair<int64_t, Question>> waiting_;
-};
 
 ResolvedArm FixedArm(const std::string& name, double temperature) {
   ResolvedArm arm;
@@ -273,7 +235,7 @@ TEST_F(StudyTest, ReportsWhatEveryArmHasAnswered) {
     int64_t right = 0;
     for (const StudyProblem& problem : plan_.problems) {
       for (int64_t sample = 0; sample < 2; ++sample) {
-        right += DrawSeed(0, problem.id, sample) % 100 < std::vector<uint64_t>{20, 70, 90}[arm] ? 1 : 0;
+        right += DrawSeed(0, problem.id, sample) % 1000 < std::vector<uint64_t>{200, 700, 900}[arm] ? 1 : 0;
       }
     }
     EXPECT_DOUBLE_EQ(report.arms[arm].accuracy.mean, static_cast<double>(right) / 40) << arm;

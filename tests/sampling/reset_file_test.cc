@@ -42,6 +42,7 @@ TEST_F(ResetFileTest, RoundTrips) {
   ResetFile file{.t_low = 0.1, .t_high = 1.1, .tau_0 = 0.5505, .window = 16, .percentile = 75};
   file.tau_0_from = "5 problems, \"quoted\"\nnext line";
   file.temperatures_from = "held out";
+  file.choice = {{"contestants", {{{"t_low", 0.1}, {"accuracy", {{"mean", 0.5}}}}}}};
   WriteResetFile(path(), file);
   WriteResetFile(path(), file);  // replaces
   const ResetFile read = ReadResetFile(path());
@@ -52,6 +53,7 @@ TEST_F(ResetFileTest, RoundTrips) {
   EXPECT_EQ(read.percentile, file.percentile);
   EXPECT_EQ(read.tau_0_from, file.tau_0_from);
   EXPECT_EQ(read.temperatures_from, file.temperatures_from);
+  EXPECT_EQ(read.choice, file.choice);
   const PolicyParams params = read.policy();
   EXPECT_EQ(params.kind, PolicyKind::kReset);
   EXPECT_EQ(params.tau_0, 0.5505f);
