@@ -27,7 +27,9 @@ std::span<const GeneratedTask* const> GeneratedTasks() {
 }
 
 std::span<const PublishedTask* const> PublishedTasks() {
-  return {};
+  static const PublishedTask* const kTasks[] = {&Aime120Task(), &Aime2025Task(), &Math500Task(), &Gsm8kTask(),
+                                                &GpqaDiamondTask()};
+  return kTasks;
 }
 
 std::span<const Task* const> AllTasks() {

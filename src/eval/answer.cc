@@ -20,11 +20,15 @@ std::string_view Inside(std::string_view text) {
 
 }  // namespace
 
+std::string_view AfterThinking(std::string_view reply) {
+  constexpr std::string_view kEndOfThinking = "</think>";
+  const size_t end = reply.rfind(kEndOfThinking);
+  return end == reply.npos ? reply : reply.substr(end + kEndOfThinking.size());
+}
+
 std::optional<std::string> LastBoxed(std::string_view reply) {
-  constexpr std::string_view kEndOfThinking = "</think>", kBoxed = "\\boxed{";
-  if (const size_t end = reply.rfind(kEndOfThinking); end != reply.npos) {
-    reply.remove_prefix(end + kEndOfThinking.size());
-  }
+  constexpr std::string_view kBoxed = "\\boxed{";
+  reply = AfterThinking(reply);
   // From the back, so that one count tells which opening braces are closed: the first such box is the last
   // one.
   int64_t unmatched_closings = 0;

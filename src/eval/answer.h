@@ -8,8 +8,11 @@
 
 namespace fourstep {
 
-// The inside of the complete \boxed{...} (braces nest) that begins last, in the part after the last </think>,
-// or in the whole reply where there is no </think>. Nothing where there is none. Linear time.
+// The part after the last </think>, or the whole where there is none.
+std::string_view AfterThinking(std::string_view reply);
+
+// The inside of the complete \boxed{...} (braces nest) that begins last in AfterThinking(reply). Nothing
+// where there is none. Linear time.
 std::optional<std::string> LastBoxed(std::string_view reply);
 
 // A decimal integer with an optional sign (+, - or the Unicode minus), blanks around it ignored. Nothing for

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/hash.h"
+
 namespace fourstep {
 namespace {
 
@@ -305,13 +307,9 @@ class Parser {
 
 // A number that the name and the point give, between 1/2 and 4; negative at the last point.
 Complex VariableValue(const std::string& name, size_t point) {
-  uint64_t hash = 0xcbf29ce484222325u + point;
-  for (const char c : name) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3u;
-  hash = (hash ^ hash >> 33) * 0xff51afd7ed558ccdu;
-  hash = (hash ^ hash >> 33) * 0xc4ceb9fe1a85ec53u;
+  const uint64_t hash = HashText(name, point);
   constexpr long kUnit = 1L << 50;
-  const long numerator =
-      kUnit / 2 + static_cast<long>((hash ^ hash >> 33) % static_cast<uint64_t>(7 * kUnit / 2));
+  const long numerator = kUnit / 2 + static_cast<long>(hash % static_cast<uint64_t>(7 * kUnit / 2));
   return Complex(point == 2 ? -numerator : numerator) / Complex(kUnit);
 }
 

@@ -96,5 +96,10 @@ const GeneratedTask& DagTask();
 const GeneratedTask& LedgerTask();
 const GeneratedTask& EquationTask();
 const GeneratedTask& ArithmeticTask();
+const PublishedTask& Aime120Task();
+const PublishedTask& Aime2025Task();
+const PublishedTask& Math500Task();
+const PublishedTask& Gsm8kTask();
+const PublishedTask& GpqaDiamondTask();
 
 }  // namespace fourstep
