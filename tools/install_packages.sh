@@ -3,7 +3,7 @@
 set -euo pipefail
 
 packages=(g++ cmake ninja-build pkg-config nlohmann-json3-dev libcli11-dev libfmt-dev libpcre2-dev
-          libutf8proc-dev libmpc-dev libsqlite3-dev libcurl4-openssl-dev "$@")
+          libutf8proc-dev libmpc-dev libsqlite3-dev libcurl4-openssl-dev zlib1g-dev "$@")
 missing=()
 for package in "${packages[@]}"; do
   dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'install ok installed' || missing+=("$package")

@@ -27,8 +27,8 @@ std::span<const GeneratedTask* const> GeneratedTasks() {
 }
 
 std::span<const PublishedTask* const> PublishedTasks() {
-  static const PublishedTask* const kTasks[] = {&Aime120Task(), &Aime2025Task(), &Math500Task(), &Gsm8kTask(),
-                                                &GpqaDiamondTask()};
+  static const PublishedTask* const kTasks[] = {&Aime120Task(), &Aime2025Task(),    &Math500Task(),
+                                                &Gsm8kTask(),   &GpqaDiamondTask(), &LiveCodeBenchTask()};
   return kTasks;
 }
 

@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <unordered_set>
 
@@ -50,15 +51,22 @@ std::optional<char> LeadingChoice(std::string_view text) {
   return text[0];
 }
 
+bool EndsWithAnswer(std::string_view text) {
+  constexpr std::string_view kWord = "answer";
+  if (text.size() < kWord.size()) return false;
+  text = text.substr(text.size() - kWord.size());
+  return std::equal(text.begin(), text.end(), kWord.begin(),
+                    [](char c, char small) { return (c | 0x20) == small; });
+}
+
 // The letter behind the last "Answer:", in any case, that a letter follows.
 std::optional<char> BehindAnswer(std::string_view reply) {
-  constexpr std::string_view kWord = "nswer";
-  for (size_t at = reply.rfind(kWord); at != reply.npos;
-       at = at == 0 ? reply.npos : reply.rfind(kWord, at - 1)) {
-    std::string_view rest = reply.substr(at + kWord.size());
-    const size_t sign = rest.find_first_not_of(" \t*_\"'");
-    if (sign == rest.npos || rest[sign] != ':') continue;
-    if (const auto choice = LeadingChoice(rest.substr(sign + 1, kMaxMarkup))) return choice;
+  for (size_t colon = reply.rfind(':'); colon != reply.npos;
+       colon = colon == 0 ? reply.npos : reply.rfind(':', colon - 1)) {
+    const std::string_view before = reply.substr(0, colon);
+    const size_t last = before.find_last_not_of(" \t*_\"'");
+    if (last == before.npos || !EndsWithAnswer(before.substr(0, last + 1))) continue;
+    if (const auto choice = LeadingChoice(reply.substr(colon + 1, kMaxMarkup))) return choice;
   }
   return {};
 }

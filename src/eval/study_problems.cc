@@ -52,6 +52,7 @@ std::vector<StudyProblem> Published(const PublishedTask& task, const ProblemSour
 
 std::vector<StudyProblem> LoadProblems(const ProblemSource& source, std::optional<int64_t> count) {
   const Task& task = FindTask(source.task);
+  task.CheckGrader();
   if (const auto* generated = dynamic_cast<const GeneratedTask*>(&task)) {
     return Generated(*generated, source, count.value_or(kDefaultCount));
   }

@@ -22,7 +22,7 @@ struct ProblemSource {
 
 // The first `count` problems; without a count 200 of a generated task, all of a published one. More of them
 // begin with the same. Throws Error where there are fewer, or the source asks of its task what that has not:
-// published problems are for evaluation only.
+// published problems are for evaluation only. Also where this machine cannot grade replies to them.
 std::vector<StudyProblem> LoadProblems(const ProblemSource& source, std::optional<int64_t> count);
 
 }  // namespace fourstep

@@ -47,8 +47,11 @@ class Task {
   // The answer that a reply gives; nothing where it gives none.
   virtual std::optional<std::string> Extract(std::string_view reply) const;
 
+  // Throws Error where this machine cannot judge answers: where it lacks what programs are run in.
+  virtual void CheckGrader() const {}
+
   // Is `extracted` a right answer? `problem` and `answer` may come from outside: never crashes, whatever they
-  // hold.
+  // hold. Throws Error where `answer` is nothing that the task can have.
   virtual bool IsRight(std::string_view problem, std::string_view answer,
                        std::string_view extracted) const = 0;
 };
@@ -101,5 +104,6 @@ const PublishedTask& Aime2025Task();
 const PublishedTask& Math500Task();
 const PublishedTask& Gsm8kTask();
 const PublishedTask& GpqaDiamondTask();
+const PublishedTask& LiveCodeBenchTask();
 
 }  // namespace fourstep

@@ -5,6 +5,8 @@
 #include <poll.h>
 #include <unistd.h>
 
+#include <filesystem>
+#include <fstream>
 #include <string>
 #include <vector>
 
@@ -76,10 +78,11 @@ TEST(TasksList, ShowsEveryKnob) {
   const Result as_json = RunProgram({"tasks", "list", "--json"});
   EXPECT_EQ(as_json.status, 0);
   const Json tasks = Lines(as_json.out).at(0);
-  ASSERT_EQ(tasks.size(), 5u);
+  ASSERT_EQ(tasks.size(), 11u);
   const std::string text = RunProgram({"tasks", "list"}).out;
   for (const Json& task : tasks) {
     EXPECT_THAT(text, HasSubstr(task["name"].get<std::string>() + ": " + task["summary"].get<std::string>()));
+    EXPECT_EQ(task["published"], task["knobs"].empty());
     for (const Json& knob : task["knobs"]) {
       EXPECT_THAT(text, HasSubstr(knob["help"].get<std::string>()));
       for (const char* range : {"allowed", "training", "evaluation"}) EXPECT_EQ(knob[range].size(), 2u);
@@ -113,6 +116,14 @@ TEST(TasksCommand, RefusesBadCommandLines) {
       {"tasks", "generate", "Dag"},
       {"tasks", "generate", "line\nbreak"},
       {"tasks", "generate", "dag", "extra"},
+      {"tasks", "generate", "dag="},
+      {"tasks", "generate", "dag=/dev/null"},
+      {"tasks", "generate", "math500"},
+      {"tasks", "generate", "math500="},
+      {"tasks", "generate", "math500=/no/such/file"},
+      {"tasks", "generate", "math500=/dev/null"},
+      {"tasks", "generate", "math500=/"},
+      {"tasks", "generate", "=/dev/null"},
       {"tasks", "generate", "dag", "extra\nline\x1b[31m"},
       {"tasks", "generate", "dag", "--nosuch"},
       {"tasks", "generate", "dag", "--n"},
@@ -288,6 +299,58 @@ TEST(TasksGrade, JudgesHostileResponses) {
     for (size_t i = 0; i < verdicts.size(); ++i) {
       EXPECT_EQ(verdicts[i]["correct"], i < 2 ? Json() : Json(false)) << task << " " << i;
     }
+  }
+}
+
+// Published problems are read from a file, and graded without their text too.
+TEST(TasksGrade, GradesPublishedProblems) {
+  const auto path = std::filesystem::path(testing::TempDir()) / "tasks_published.jsonl";
+  std::ofstream(path) << R"({"unique_id":"a","problem":"Half of $\\pi$?","answer":"\\frac{\\pi}{2}"})"
+                      << "\n"
+                      << R"({"unique_id":"b","problem":"One?","answer":"1"})"
+                      << "\n";
+  const std::string task = "math500=" + path.string();
+  const std::vector<Json> problems = Lines(RunProgram({"tasks", "generate", task}).out);
+  ASSERT_EQ(problems.size(), 2u);
+  EXPECT_EQ(problems[0]["id"], "a");
+  EXPECT_EQ(Lines(RunProgram({"tasks", "generate", task, "--n", "1"}).out).size(), 1u);
+  for (const std::vector<std::string>& more : {std::vector<std::string>{"--n", "3"},
+                                               {"--with-traces"},
+                                               {"--with-choices"},
+                                               {"--knob", "limit=9"},
+                                               {"--split", "training"}}) {
+    std::vector<std::string> arguments = {"tasks", "generate", task};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    ExpectRefusal(RunProgram(arguments), Shown(arguments));
+  }
+  Json line = problems[0];
+  line["response"] = "It is $\\boxed{\\pi/2}$.";
+  const Json bare = {{"id", 1}, {"answer", "\\frac{\\pi}{2}"}, {"response", "\\boxed{1.57}"}};
+  const Json none = {{"id", 2}, {"answer", "7"}, {"response", "7"}};
+  const Result result =
+      RunProgram({"tasks", "grade", "math500"}, line.dump() + "\n" + bare.dump() + "\n" + none.dump() + "\n");
+  EXPECT_EQ(result.status, 0) << result.err;
+  EXPECT_EQ(result.out,
+            "{\"correct\":true,\"extracted\":\"\\\\pi/2\",\"id\":\"a\",\"task\":\"math500\"}\n"
+            "{\"correct\":false,\"extracted\":\"1.57\",\"id\":1,\"task\":\"math500\"}\n"
+            "{\"correct\":null,\"extracted\":null,\"id\":2,\"task\":\"math500\"}\n");
+  std::filesystem::remove(path);
+}
+
+TEST(TasksGrade, JudgesHostileResponsesToPublishedProblems) {
+  for (const char* task : {"aime120", "math500", "gsm8k", "gpqa-diamond"}) {
+    std::string boxes, answers;
+    while (boxes.size() < 1'000'000) boxes += R"(\\boxed{)";
+    while (answers.size() < 1'000'000) answers += "Answer: #### ";
+    const std::string input = Line("\"" + boxes + "\"") + Line("\"" + answers + "\"") +
+                              Line("\"" + boxes + "5}\"") +
+                              Line(R"("\\boxed{)" + std::string(1'000'000, '(') + "}\"") +
+                              Line(R"("\\boxed{\u0000\uffff\ud83d\ude00}")");
+    const Result result = RunProgram({"tasks", "grade", task}, input);
+    EXPECT_EQ(result.status, 0) << result.err.substr(0, 300);
+    const std::vector<Json> verdicts = Lines(result.out);
+    ASSERT_EQ(verdicts.size(), 5u);
+    for (const Json& verdict : verdicts) EXPECT_NE(verdict["correct"], true) << task;
   }
 }
 

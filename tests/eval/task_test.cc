@@ -292,7 +292,8 @@ TEST(FindTask, ListsTheNamesWhereThereIsNone) {
     FAIL();
   } catch (const Error& error) {
     EXPECT_STREQ(error.what(),
-                 R"(task: "sudoku\x0a" is not one of countdown, dag, ledger, equation, arithmetic)");
+                 R"(task: "sudoku\x0a" is not one of countdown, dag, ledger, equation, arithmetic, aime120, )"
+                 "aime2025, math500, gsm8k, gpqa-diamond, livecodebench");
   }
 }
 
