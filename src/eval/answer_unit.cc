@@ -70,6 +70,8 @@ std::optional<std::string> CanonicalUnit(std::span<const LatexToken> tokens) {
   for (size_t i = 0; i < tokens.size(); ++i) {
     const LatexToken& token = tokens[i];
     if (token.kind == Kind::kWord || token.kind == Kind::kSymbol) {
+      // "or 117" is no unit.
+      if (token.text.find_first_of("0123456789") != token.text.npos) return {};
       for (const std::string& word : WordsOf(token.text)) writer.Word(word);
     } else if (token.kind == Kind::kUnit || token.Is("/")) {
       writer.Word(token.text);

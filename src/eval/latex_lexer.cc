@@ -31,6 +31,10 @@ const std::map<std::string_view, std::string_view> kPlainWords = {
     {"infty", "\\infty"}, {"infinity", "\\infty"}, {"inf", "\\infty"},
 };
 
+const std::map<std::string_view, std::string_view> kPowersOfTen = {
+    {"hundred", "100"}, {"thousand", "1000"}, {"million", "1e6"}, {"billion", "1e9"}, {"trillion", "1e12"},
+};
+
 // Short units that are written without \text; longer words are words anyway.
 const std::set<std::string_view> kShortUnits = {"cm",  "mm",  "km",  "ft", "in",  "lb",  "lbs",
                                                 "oz",  "kg",  "mg",  "hr", "hrs", "min", "sec",
@@ -127,6 +131,17 @@ class Lexer {
   }
 
  private:
+  // A word, or a few of them in one \text. One that begins with a power of ten behind a number multiplies it.
+  void AddWord(std::string_view text) {
+    const size_t end = std::min(text.find(' '), text.size());
+    const auto power = kPowersOfTen.find(text.substr(0, end));
+    if (power != kPowersOfTen.end() && !tokens_.empty() && tokens_.back().kind == Kind::kNumber) {
+      Add(Kind::kSign, "*");
+      Add(Kind::kNumber, std::string(power->second));
+      text = TrimBlanks(text.substr(end));
+    }
+    if (!text.empty()) Add(Kind::kWord, std::string(text));
+  }
   void Add(Kind kind, std::string text) { tokens_.push_back({kind, std::move(text)}); }
   void Skip(size_t bytes) { rest_.remove_prefix(std::min(bytes, rest_.size())); }
 
@@ -216,7 +231,7 @@ class Lexer {
     } else if (plain != kPlainWords.end()) {
       Add(Kind::kSymbol, std::string(plain->second));
     } else if (n >= 4 || kShortUnits.contains(word)) {
-      Add(Kind::kWord, std::string(word));
+      AddWord(word);
     } else {
       for (const char c : word) Add(Kind::kSymbol, std::string{c});
     }
@@ -283,7 +298,7 @@ class Lexer {
     if (text.empty()) return;
     if (kFunctions.contains(text)) return Add(Kind::kFunction, text);
     if (text.size() == 1 && is_formula) return Add(Kind::kSymbol, text);
-    if (std::any_of(text.begin(), text.end(), IsLetter)) return Add(Kind::kWord, text);
+    if (std::any_of(text.begin(), text.end(), IsLetter)) return AddWord(text);
     // A number or a sign in an upright face.
     if (text.find('\\') == text.npos) {
       std::vector<LatexToken> inner = LexLatex(text);
