@@ -17,10 +17,11 @@ from training.model import Model
 from training.policies import fixed
 from training.progress import Log
 from training.sampler import Job, Reply
-from training.settings import SIZES, TASKS, Settings
+from training.settings import TASKS, Settings, add_arguments, chosen
 from training.tasks import Problem, generate, grade
 
 ROLL_BACK = 0.15  # accuracy lost against the best running mean that counts as a collapse
+PADDING = 64  # sequences of a micro-batch are padded to a multiple of this many tokens
 
 
 class Rounds:
@@ -34,7 +35,8 @@ class Rounds:
     def _make(self, number: int) -> None:
         each = self.settings.reinforce.groups // len(TASKS)
         seed = 900_000_000 + self.settings.seed * 1_000_000 + number
-        self.next = [p for task in TASKS for p in generate(task, "training", each, seed, threads=2)]
+        self.next = [p for task in TASKS for p in generate(
+            task, "training", each, seed, knobs=self.settings.reinforce_knobs.get(task, ()), threads=2)]
 
     def _begin(self) -> None:
         self.thread = threading.Thread(target=self._make, args=(self.round,))
@@ -58,7 +60,7 @@ def micro_batches(sequences: list[np.ndarray], budget_tokens: int) -> list[list[
     """Indices, sorted by length and cut so that each batch, padded to its longest, stays within the budget."""
     parts, part, longest = [], [], 0
     for i in sorted(range(len(sequences)), key=lambda i: len(sequences[i])):
-        longest = -(-len(sequences[i]) // 64) * 64
+        longest = -(-len(sequences[i]) // PADDING) * PADDING
         if part and longest * (len(part) + 1) > budget_tokens:
             parts.append(part)
             part = []
@@ -85,6 +87,7 @@ class Trainer:
         self.model = Model(settings.model).to(self.device)
         self.optimizer = torch.optim.Adam(self.model.parameters(), lr=settings.reinforce.rate, betas=(0.9, 0.95),
                                           fused=self.device == "cuda")
+        self.rate = settings.reinforce.rate  # halved by every collapse
         self.round, self.best, self.mean, self.seconds = 0, 0.0, None, 0.0
         self.path = state / "reinforce.pt"
         if self.path.exists():
@@ -93,6 +96,9 @@ class Trainer:
             saved = torch.load(state / "supervised.pt", map_location=self.device, weights_only=True)
             self.model.load_state_dict(saved["model"])
         r = settings.reinforce
+        if r.compiled:
+            for block in self.model.blocks:
+                block.compile(dynamic=True)
         self.sampler = evaluation.make_sampler(self.model, self.tokenizer, "bf16", settings, r.groups * r.samples,
                                                r.max_tokens)
 
@@ -153,6 +159,7 @@ class Trainer:
 
     def _backward(self, part, prompts, replies, advantage, count) -> None:
         longest = max(len(prompts[i]) + len(replies[i].tokens) for i in part)
+        longest = -(-longest // PADDING) * PADDING + 1
         tokens = np.zeros((len(part), longest), np.int64)
         old, weight, mask = (np.zeros((len(part), longest - 1), np.float32) for _ in range(3))
         for row, i in enumerate(part):
@@ -193,8 +200,7 @@ class Trainer:
             round_now = self.round
             self._restore(best_path)
             self.round = round_now
-            for group in self.optimizer.param_groups:
-                group["lr"] *= 0.5
+            self.rate *= 0.5
             return True
         return False
 
@@ -208,10 +214,11 @@ def train(settings: Settings, state: Path, minutes: float | None) -> Model:
         trainer.seconds = time.monotonic() - started
         if minutes and trainer.seconds >= 60 * minutes:
             break
-        if minutes:  # the last fifth anneals
-            share = trainer.seconds / (60 * minutes)
-            for group in trainer.optimizer.param_groups:
-                group["lr"] = settings.reinforce.rate * min(1.0, max(0.1, (1 - share) / 0.2))
+        left = 1.0
+        if minutes and settings.reinforce.anneal_share:
+            left = (1 - trainer.seconds / (60 * minutes)) / settings.reinforce.anneal_share
+        for group in trainer.optimizer.param_groups:
+            group["lr"] = trainer.rate * min(1.0, max(0.1, left))
         fields = trainer.one_round(rounds.take())
         went_back = trainer.keep_or_roll_back(fields["accuracy"])
         log.write(seconds=round(time.monotonic() - started, 1), rolled_back=went_back, **fields)
@@ -226,11 +233,11 @@ def train(settings: Settings, state: Path, minutes: float | None) -> Model:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("state", type=Path)
-    parser.add_argument("--size", choices=SIZES, default="full")
+    add_arguments(parser)
     parser.add_argument("--minutes", type=float)
     arguments = parser.parse_args()
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
-    train(SIZES[arguments.size], arguments.state, arguments.minutes)
+    train(chosen(arguments), arguments.state, arguments.minutes)
 
 
 if __name__ == "__main__":

@@ -69,7 +69,7 @@ class Sampler:
         place = drawn.clamp(max=self.max_reply - 1)
         for out, value in ((self.out_tokens, token), (self.out_logprobs, logprob), (self.out_entropies, entropy)):
             out[rows, place] = torch.where(done, out[rows, place], value.to(out.dtype))
-        self.token[rows] = token
+        self.token[rows] = torch.where(done, self.token[rows], token)
         self.drawn[rows] = torch.where(done, drawn, drawn + 1)
         self.position[rows] = torch.where(done, self.position[rows], self.position[rows] + 1)
         self.done[rows] = done | (token == self.end_id) | (drawn + 1 >= self.limit[rows])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
+import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -29,11 +31,11 @@ class ModelSettings:
 
 @dataclasses.dataclass(frozen=True)
 class SupervisedSettings:
-    rows: int = 128  # a step
+    rows: int = 64  # a step
     row_tokens: int = 1024
-    steps: int = 7000
-    peak_rate: float = 2e-3
-    optimizer: str = "adamw"  # or "muon": Muon for the blocks' matrices, AdamW for the rest, the same rate for both
+    steps: int = 20_000
+    peak_rate: float = 3e-3
+    optimizer: str = "muon"  # Muon for the blocks' matrices, AdamW for the rest, one rate for both; or "adamw" for all
     warm_up_steps: int = 200
     flat_share: float = 0.55  # of the steps; then linearly to 1 %
     weight_decay: float = 0.1
@@ -51,6 +53,8 @@ class ReinforceSettings:
     clip_high: float = 0.28
     max_tokens: int = 640  # of a reply
     micro_batch_tokens: int = 65536
+    anneal_share: float = 0.2  # of the time: the last part, in which the rate falls to a tenth; 0 for a run to continue
+    compiled: bool = True  # the model's blocks
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,17 +73,25 @@ class Settings:
     supervised: SupervisedSettings = SupervisedSettings()
     reinforce: ReinforceSettings = ReinforceSettings()
     study: StudySettings = StudySettings()
-    tokenizer_traces: int = 40_000  # a task
+    tokenizer_traces: int = 4_000  # a task
     # Task -> knobs in place of the program's, for training and for reports: what a smaller model can learn.
     training_knobs: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
+    reinforce_knobs: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
     evaluation_knobs: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
     seed: int = 1
 
 
-FULL = Settings()
+FULL = Settings(
+    reinforce_knobs={  # the hard end: a group that is always right carries as little signal as one that never is
+        "countdown": ("numbers=4..5",),
+        "dag": ("needed=12..24",),
+        "ledger": ("orders=6..8", "items=6..8", "asked=3..4", "length=6..8", "similar=50..90"),
+        "equation": ("brackets=3..6", "coefficient=20..60", "solution=20..60"),
+    },
+)
 SMALL = Settings(
     model=ModelSettings(hidden=256, layers=6, heads=4, kv_heads=2, head_dim=64, intermediate=768),
-    supervised=SupervisedSettings(rows=16, row_tokens=512, steps=100_000, peak_rate=3e-3, optimizer="muon"),
+    supervised=SupervisedSettings(rows=16, row_tokens=512, steps=100_000),
     training_knobs={
         "countdown": ("numbers=3..4",),
         "dag": ("needed=2..8", "distractors=0..3"),
@@ -92,16 +104,47 @@ SMALL = Settings(
         "ledger": ("orders=3", "items=3", "shops=2", "asked=2", "length=5", "similar=30"),
         "equation": ("brackets=2", "coefficient=9", "solution=12"),
     },
-    tokenizer_traces=20_000,
 )
 TINY = Settings(
     model=ModelSettings(hidden=128, layers=2, heads=2, kv_heads=1, head_dim=64, intermediate=256, vocab=512),
     supervised=SupervisedSettings(rows=4, row_tokens=512, steps=12, warm_up_steps=2),
-    reinforce=ReinforceSettings(groups=4, samples=4, rounds=2, updates=2, max_tokens=16, micro_batch_tokens=4096),
+    reinforce=ReinforceSettings(groups=4, samples=4, rounds=2, updates=2, max_tokens=16, micro_batch_tokens=4096,
+                                compiled=False),
     study=StudySettings(problems=6, calibration_problems=4, slots=128, max_tokens=16, temperatures=(0.1, 0.6)),
     tokenizer_traces=200,
 )
 SIZES = {"full": FULL, "small": SMALL, "tiny": TINY}
+
+
+def changed(settings: Settings, change: str) -> Settings:
+    """`settings` with one number replaced: "seed=2", "supervised.rows=128".  The value is JSON, or else a string."""
+    name, _, text = change.partition("=")
+    try:
+        value = json.loads(text)
+    except ValueError:
+        value = text
+    part, _, field = name.rpartition(".")
+    owner = getattr(settings, part, None) if part else settings
+    if type(value) is int and type(getattr(owner, field, None)) is float:
+        value = float(value)
+    if not dataclasses.is_dataclass(owner) or type(getattr(owner, field, None)) is not type(value):
+        raise ValueError(f"{change!r} names no number of the settings, or is of another type than it")
+    owner = dataclasses.replace(owner, **{field: value})
+    return dataclasses.replace(settings, **{part: owner}) if part else owner
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--size", choices=SIZES, default="full")
+    parser.add_argument("--set", dest="changes", action="append", default=[], metavar="NAME=VALUE",
+                        help="another number than the recipe's, such as seed=2 or supervised.rows=128; repeatable")
+
+
+def chosen(arguments: argparse.Namespace) -> Settings:
+    """The settings that the arguments of add_arguments name."""
+    settings = SIZES[arguments.size]
+    for change in arguments.changes:
+        settings = changed(settings, change)
+    return settings
 
 
 def fourstep_program() -> str:

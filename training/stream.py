@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import multiprocessing
 import os
 import random
@@ -50,7 +51,7 @@ class Packer:
                 lengths.pop(place)
                 row[used:used + len(example)] = example
                 used += len(example)
-                place = np.searchsorted(lengths, self.length - used, side="right") - 1
+                place = bisect.bisect_right(lengths, self.length - used) - 1
                 if place > 8 and self.length - used > 2 * lengths[place]:
                     place = random.randrange(place + 1)
             rows.append(row)

@@ -10,7 +10,6 @@ The arms are written down here, before evaluation problems are touched.
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import json
 import time
 from pathlib import Path
@@ -24,7 +23,7 @@ from training.inference import calibrate_input_scales
 from training.model import Model
 from training.policies import Policy, fixed
 from training.progress import Log
-from training.settings import SIZES, TASKS, Settings
+from training.settings import TASKS, Settings, add_arguments, chosen
 from training.tasks import Problem, generate
 
 # From easy to hard; knobs not named keep their defaults.
@@ -202,14 +201,10 @@ class Study:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("state", type=Path)
-    parser.add_argument("--size", choices=SIZES, default="full")
+    add_arguments(parser)
     parser.add_argument("--weights", type=Path, help="default: STATE/reinforce.pt")
-    parser.add_argument("--problems", type=int, help="a task and arm")
     arguments = parser.parse_args()
-    settings = SIZES[arguments.size]
-    if arguments.problems:
-        settings = dataclasses.replace(settings, study=dataclasses.replace(settings.study, problems=arguments.problems))
-    study = Study(settings, arguments.state, arguments.weights or arguments.state / "reinforce.pt")
+    study = Study(chosen(arguments), arguments.state, arguments.weights or arguments.state / "reinforce.pt")
     study.kept("study", study.evaluate)
 
 

@@ -14,8 +14,9 @@ import torch.nn.functional as F
 
 from training import stream, tokenizer as tokenizers
 from training.model import Model
+from training.muon import Muon
 from training.progress import Log
-from training.settings import SIZES, Settings, SupervisedSettings
+from training.settings import TINY, Settings, SupervisedSettings, add_arguments, chosen
 
 
 def rate_factor(share: float, step: int, settings: Settings) -> float:
@@ -35,9 +36,7 @@ class Optimizers:
                   {"params": model.vectors(), "weight_decay": 0.0}]
         self.members = []
         if settings.optimizer == "muon":
-            # adjust_lr_fn: updates as large as AdamW's, so that its rate and decay apply.
-            self.members.append(torch.optim.Muon(blocks, lr=settings.peak_rate, weight_decay=settings.weight_decay,
-                                                 adjust_lr_fn="match_rms_adamw"))
+            self.members.append(Muon(blocks, settings.peak_rate, settings.weight_decay))
         else:
             groups[0]["params"] = groups[0]["params"] + blocks
         self.members.append(torch.optim.AdamW(groups, lr=settings.peak_rate, betas=(0.9, 0.95), fused=True))
@@ -96,7 +95,7 @@ def train(settings: Settings, state: Path, minutes: float | None, workers: int) 
         step, spent = saved["step"], saved["seconds"]
 
     ready = _prefetch(stream.batches(settings, state / "tokenizer", workers, first_chunk=step), device)
-    loss_function = torch.compile(loss_of) if settings is not SIZES["tiny"] else loss_of
+    loss_function = torch.compile(loss_of) if settings is not TINY else loss_of
     loss_function(model, ready.get()).backward()  # compiling is not training time
     model.zero_grad(set_to_none=True)
     started, saved_at = time.monotonic() - spent, time.monotonic()
@@ -132,11 +131,11 @@ def _save(path: Path, model: Model, optimizer, step: int, seconds: float) -> Non
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("state", type=Path)
-    parser.add_argument("--size", choices=SIZES, default="full")
+    add_arguments(parser)
     parser.add_argument("--minutes", type=float)
     parser.add_argument("--workers", type=int, default=max(1, (os.cpu_count() or 2) - 2))
     arguments = parser.parse_args()
-    settings = SIZES[arguments.size]
+    settings = chosen(arguments)
     if not (arguments.state / "tokenizer/tokenizer.json").exists():
         tokenizers.train(settings, arguments.state / "tokenizer")
     train(settings, arguments.state, arguments.minutes, arguments.workers)

@@ -16,8 +16,9 @@ from training import evaluation, export, intervals, quantization, reinforce, sup
 from training import tokenizer as tokenizers
 from training.inference import Engine
 from training.model import Model
+from training.muon import Muon
 from training.policies import Policy, PolicyState, fixed
-from training.settings import TINY
+from training.settings import FULL, TINY, changed
 from training.study import Study
 from training.tasks import generate
 
@@ -85,6 +86,36 @@ class Statistics(unittest.TestCase):
 
     def test_holm(self):
         self.assertEqual(intervals.holm({"a": 0.01, "b": 0.04, "c": 0.03}), {"a": 0.03, "c": 0.06, "b": 0.06})
+
+
+class Optimizer(unittest.TestCase):
+    def test_batched_muon_is_torchs(self):
+        torch.manual_seed(3)
+        shapes = [(96, 32), (32, 96), (96, 32), (64, 64), (32, 96)]
+        ours = [torch.nn.Parameter(torch.randn(shape)) for shape in shapes]
+        theirs = [torch.nn.Parameter(p.detach().clone()) for p in ours]
+        optimizers = (Muon(ours, lr=0.05, weight_decay=0.1),
+                      torch.optim.Muon(theirs, lr=0.05, weight_decay=0.1, adjust_lr_fn="match_rms_adamw"))
+        start = [p.detach().clone() for p in ours]
+        for _ in range(3):
+            for a, b in zip(ours, theirs, strict=True):
+                a.grad = torch.randn(a.shape)
+                b.grad = a.grad.clone()
+            for optimizer in optimizers:
+                optimizer.step()
+        for a, b, s in zip(ours, theirs, start, strict=True):  # BF16 sums may be taken in another order
+            self.assertLess(((a - b).norm() / (b - s).norm()).item(), 0.02)
+
+
+class Settings(unittest.TestCase):
+    def test_a_change_replaces_one_number(self):
+        got = changed(changed(FULL, "seed=2"), "supervised.optimizer=adamw")
+        self.assertEqual((got.seed, got.supervised.optimizer, got.supervised.rows), (2, "adamw", FULL.supervised.rows))
+
+    def test_a_change_that_names_nothing_is_refused(self):
+        for change in ("seed", "seed=a", "x=1", "supervised=1", "supervised.rows=1.5", "nothing.rows=1"):
+            with self.assertRaisesRegex(ValueError, change):
+                changed(FULL, change)
 
 
 class Road(unittest.TestCase):
