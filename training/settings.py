@@ -9,9 +9,8 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-# Name -> (share of the training examples, knobs of reinforcement).  Reinforcement draws easier problems than supervised
-# training where the hardest ones are never solved: a group without a success carries no signal.
 TASKS = ("countdown", "dag", "ledger", "equation")
+# Of the training examples.
 SUPERVISED_SHARES = {"countdown": 0.30, "dag": 0.24, "ledger": 0.21, "equation": 0.21, "arithmetic": 0.04}
 
 
@@ -44,14 +43,14 @@ class SupervisedSettings:
 
 @dataclasses.dataclass(frozen=True)
 class ReinforceSettings:
-    groups: int = 1024  # problems a round
+    groups: int = 768  # problems a round
     samples: int = 8  # replies a problem
     rounds: int = 1000
     rate: float = 4e-5
     updates: int = 4  # a round: each token is seen once
     clip_low: float = 0.2
     clip_high: float = 0.28
-    max_tokens: int = 640  # of a reply
+    max_tokens: int = 1024  # of a reply
     micro_batch_tokens: int = 65536
     anneal_share: float = 0.2  # of the time: the last part, in which the rate falls to a tenth; 0 for a run to continue
     compiled: bool = True  # the model's blocks
@@ -60,8 +59,8 @@ class ReinforceSettings:
 @dataclasses.dataclass(frozen=True)
 class StudySettings:
     problems: int = 3072  # a task and arm
-    calibration_problems: int = 1024  # a task and candidate
-    slots: int = 8192  # sequences in flight
+    calibration_problems: int = 512  # a task and candidate
+    slots: int = 4096  # sequences in flight
     max_tokens: int = 1024  # of a reply
     top_p: float = 0.95
     temperatures: tuple[float, ...] = (0.1, 0.2, 0.3, 0.45, 0.6, 0.8, 1.0)
@@ -84,8 +83,8 @@ class Settings:
 FULL = Settings(
     reinforce_knobs={  # the hard end: a group that is always right carries as little signal as one that never is
         "countdown": ("numbers=4..5",),
-        "dag": ("needed=12..24",),
-        "ledger": ("orders=6..8", "items=6..8", "asked=3..4", "length=6..8", "similar=50..90"),
+        "dag": ("needed=12..24", "distractors=0..8"),
+        "ledger": ("orders=8..10", "items=8..10", "shops=4..6", "asked=3..4", "length=8..10", "similar=80..100"),
         "equation": ("brackets=3..6", "coefficient=20..60", "solution=20..60"),
     },
 )

@@ -3,7 +3,7 @@
 `python3 -m training.study STATE` does, and keeps in STATE, in this order:
 1. difficulty.json   knobs of each task such that BF16 at T = 0.6 solves about two thirds (calibration problems);
 2. calibration.json  tau_0, the best fixed temperature and ReSET's T_low and T_high (calibration problems, W4A4);
-3. study.json        every arm on evaluation problems that nothing before has seen, with intervals; study.npz, the bits.
+3. study.json        every arm on evaluation problems that nothing before has seen, with intervals; arms_*.json and bits_*.npz on the way.
 The arms are written down here, before evaluation problems are touched.
 """
 
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import time
 from pathlib import Path
 
@@ -27,21 +28,18 @@ from training.settings import TASKS, Settings, add_arguments, chosen
 from training.tasks import Problem, generate
 
 # From easy to hard; knobs not named keep their defaults.
+_LEDGER = ["orders=10", "items=10", "shops=6", "asked=4", "similar=100"]
 LADDERS = {
-    "countdown": [["numbers=3"], ["numbers=4"], ["numbers=5"]],
-    "dag": [[f"needed={n}"] for n in (8, 10, 12, 14, 16, 18, 20, 22, 24)],
-    "ledger": [["orders=6", "items=6", "asked=3"],
-               ["orders=8", "items=8", "asked=4", "length=8", "similar=90"],
-               ["orders=9", "items=9", "asked=5", "length=9", "similar=90"],
-               ["orders=10", "items=10", "asked=5", "length=9", "similar=100"],
-               ["orders=10", "items=10", "shops=6", "asked=6", "length=9", "similar=100"]],
-    "equation": [["brackets=3"], ["brackets=4"], ["brackets=5", "coefficient=40"],
-                 ["brackets=6", "coefficient=50", "solution=50"], ["brackets=6", "coefficient=60", "solution=60"]],
+    "countdown": [["numbers=4"], ["numbers=5"]],
+    "dag": [["needed=20"], ["needed=22"], ["needed=24"], *(["needed=24", f"distractors={n}"] for n in (6, 8, 10, 12))],
+    "ledger": [[*_LEDGER, f"length={n}"] for n in (8, 9, 10, 11, 12, 13, 14, 16)],
+    "equation": [["brackets=4"], ["brackets=5", "coefficient=40"], ["brackets=6", "coefficient=50", "solution=50"],
+                 ["brackets=6", "coefficient=60", "solution=60"]],
 }
 WANTED_ACCURACY = 0.65
 PUBLISHED = {"t_high": 1.0, "t_low": 0.3}  # the paper's T_high; its T_low is 0.1 to 0.4 by model
-T_LOW_CANDIDATES = (0.05, 0.1, 0.2, 0.3, 0.45, 0.6)
-T_HIGH_CANDIDATES = (0.45, 0.6, 0.8, 1.0, 1.2)
+T_LOW_CANDIDATES = (0.1, 0.2, 0.3, 0.45, 0.6, 0.8)
+T_HIGH_CANDIDATES = (0.6, 0.8, 1.0, 1.2)
 PERCENTILES = (75, 80, 85)
 
 
@@ -90,7 +88,7 @@ class Study:
         problems, places = [], []
         for task in TASKS:
             for level, knobs in enumerate(LADDERS[task]):
-                problems += generate(task, "calibration", count, 1000 + level, knobs=knobs, threads=8)
+                problems += generate(task, "calibration", count, 1000 + level, knobs=knobs, threads=os.cpu_count() or 1)
                 places.append((task, level))
         right = self.run("bf16", problems, [fixed(0.6)])[0].correct.reshape(len(places), count).mean(1)
         ladder = {task: [] for task in TASKS}
@@ -103,7 +101,7 @@ class Study:
 
     def problems(self, split: str, each: int, seed: int) -> list[Problem]:
         knobs = self.kept("difficulty", self.difficulty)["knobs"]
-        return [p for task in TASKS for p in generate(task, split, each, seed, knobs=knobs[task], threads=8)]
+        return [p for task in TASKS for p in generate(task, split, each, seed, knobs=knobs[task], threads=os.cpu_count() or 1)]
 
     def by_task(self, correct: np.ndarray) -> list[np.ndarray]:
         return np.split(correct, len(TASKS))
@@ -163,24 +161,30 @@ class Study:
         return [pair for pair in dict.fromkeys(family) if pair[0] != pair[1]]
 
     def evaluate(self) -> dict:
-        arms, each = self.arms(), self.settings.study.problems
-        problems = self.problems("evaluation", each, seed=2)
-        bits, table = {}, {}
-        for numerics in ("bf16", "w4a16", "w4a4"):
-            mine = [arm for arm in arms if arm.numerics == numerics]
-            started = time.monotonic()
-            results = self.run(numerics, problems, [arm.policy for arm in mine])
-            for arm, result in zip(mine, results, strict=True):
-                bits[arm.name] = result.correct
-                mean, half = intervals.mean_over_tasks(self.by_task(result.correct))
-                table[arm.name] = {"numerics": arm.numerics, "policy": vars(arm.policy), "mean": mean, "half_width": half,
-                                   "tasks": {t: float(v.mean()) for t, v in
-                                             zip(TASKS, self.by_task(result.correct), strict=True)},
-                                   "answered": float(result.answered.mean()), "tokens": float(result.tokens.mean())}
-                self.log.write(arm=arm.name, mean=mean, half_width=half, **table[arm.name]["tasks"])
-            self.log.write(numerics=numerics, arms=len(mine), seconds=time.monotonic() - started)
-        np.savez_compressed(self.state / "study.npz", **{name: np.packbits(b) for name, b in bits.items()})
+        table, bits = {}, {}
+        for numerics in ("w4a4", "bf16", "w4a16"):
+            table |= self.kept(f"arms_{numerics}", lambda: self.run_arms(numerics))  # noqa: B023
+            packed = np.load(self.state / f"bits_{numerics}.npz")
+            bits |= {name: np.unpackbits(packed[name]).astype(bool) for name in packed}
+        each = self.settings.study.problems
+        bits = {name: b[: each * len(TASKS)] for name, b in bits.items()}  # packing padded them to whole bytes
         return {"problems_a_task": each, "tasks": list(TASKS), "arms": table, "comparisons": self._compare(bits)}
+
+    def run_arms(self, numerics: str) -> dict:
+        """The arms of one numerics; STATE/bits_NUMERICS.npz gets the verdicts, a bit a problem."""
+        arms = [arm for arm in self.arms() if arm.numerics == numerics]
+        problems = self.problems("evaluation", self.settings.study.problems, seed=2)
+        results, table = self.run(numerics, problems, [arm.policy for arm in arms]), {}
+        for arm, result in zip(arms, results, strict=True):
+            by_task = self.by_task(result.correct)
+            mean, half = intervals.mean_over_tasks(by_task)
+            table[arm.name] = {"numerics": arm.numerics, "policy": vars(arm.policy), "mean": mean, "half_width": half,
+                               "tasks": {t: float(v.mean()) for t, v in zip(TASKS, by_task, strict=True)},
+                               "answered": float(result.answered.mean()), "tokens": float(result.tokens.mean())}
+            self.log.write(arm=arm.name, mean=mean, half_width=half, **table[arm.name]["tasks"])
+        np.savez_compressed(self.state / f"bits_{numerics}.npz",
+                            **{arm.name: np.packbits(r.correct) for arm, r in zip(arms, results, strict=True)})
+        return table
 
     def _compare(self, bits: dict[str, np.ndarray]) -> dict:
         rows, p_values = {}, {}

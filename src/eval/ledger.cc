@@ -18,7 +18,7 @@ constexpr Knob kKnobs[] = {
     {"items", "rows of the second table", {2, 10}, {2, 8}, {6, 6}},
     {"shops", "rows of the third table", {1, 6}, {1, 4}, {4, 4}},
     {"asked", "orders that the question adds up", {1, 6}, {1, 4}, {3, 3}},
-    {"length", "symbols of a code", {4, 9}, {4, 8}, {7, 7}},
+    {"length", "symbols of a code", {4, 16}, {4, 8}, {7, 7}},
     {"similar",
      "percentage of codes made by changing one or two symbols of another",
      {0, 100},
