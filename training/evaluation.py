@@ -17,6 +17,8 @@ from training.sampler import Job, Reply, Sampler
 from training.settings import Settings
 from training.tasks import Problem, grade
 
+LONGEST_PROMPT = 1152  # tokens
+
 
 @dataclasses.dataclass(frozen=True)
 class Arm:
@@ -41,7 +43,7 @@ class ArmResult:
 def make_sampler(model: Model, tokenizer: Tokenizer, numerics: str, settings: Settings, slots: int, max_reply: int,
                  input_scales=None) -> Sampler:
     blank_line, newline = tokenizers.boundary_tokens(tokenizer)
-    tokens = min(settings.model.max_positions, 768 + max_reply)  # prompts are shorter than 768 tokens
+    tokens = min(settings.model.max_positions, LONGEST_PROMPT + max_reply)
     engine = Engine(model, numerics, slots, tokens, input_scales)
     return Sampler(engine, slots, tokens, max_reply, tokenizer.token_to_id("<|im_end|>"), blank_line, newline)
 

@@ -136,7 +136,10 @@ class Sampler:
 
     @torch.no_grad()
     def run(self, jobs: list[Job]) -> list[Reply]:
-        """The replies, in the order of the jobs."""
+        """The replies, in the order of the jobs.  Raises ValueError where a prompt leaves no room for a reply."""
+        longest = max((len(job.prompt) for job in jobs), default=0)
+        if longest >= self.max_tokens:
+            raise ValueError(f"a prompt of {longest} tokens, expected fewer than {self.max_tokens}")
         replies: list[Reply | None] = [None] * len(jobs)
         waiting = list(range(len(jobs)))[::-1]
         running: dict[int, int] = {}  # slot -> job
