@@ -12,7 +12,7 @@ namespace {
 class Aime : public MathTask {
  protected:
   std::string AnswerOf(const PublishedRow& row) const override {
-    const std::string text = MathTask::AnswerOf(row);
+    std::string text = MathTask::AnswerOf(row);
     const std::optional<int64_t> answer = ParseInteger(text);
     if (!answer || *answer < 0 || *answer > 999) {
       throw row.Fault(fmt::format("the answer is \"{}\", expected an integer of 0..999", Printable(text)));

@@ -321,11 +321,11 @@ Complex SymbolValue(const std::string& name, size_t point) {
 }
 
 Complex FunctionValue(const std::string& name, const Complex& x) {
-  const auto One = [] { return Complex(1); };
+  const Complex one(1);
   if (name == "cot") return Complex::Apply("cos", x) / Complex::Apply("sin", x);
-  if (name == "sec") return One() / Complex::Apply("cos", x);
-  if (name == "csc") return One() / Complex::Apply("sin", x);
-  if (name == "arccot") return Complex::Apply("arctan", One() / x);
+  if (name == "sec") return one / Complex::Apply("cos", x);
+  if (name == "csc") return one / Complex::Apply("sin", x);
+  if (name == "arccot") return Complex::Apply("arctan", one / x);
   return Complex::Apply(name, x);
 }
 

@@ -283,12 +283,12 @@ class Lexer {
 
   // ^\circ and ^{\circ} are no powers.
   void Degree() {
-    const auto Last = [&](std::string_view sign) { return !tokens_.empty() && tokens_.back().Is(sign); };
-    if (Last("{") && tokens_.size() > 1 && tokens_[tokens_.size() - 2].Is("^")) {
+    const auto last_is = [&](std::string_view sign) { return !tokens_.empty() && tokens_.back().Is(sign); };
+    if (last_is("{") && tokens_.size() > 1 && tokens_[tokens_.size() - 2].Is("^")) {
       tokens_.pop_back();
       if (rest_.starts_with('}')) Skip(1);
     }
-    if (Last("^")) tokens_.pop_back();
+    if (last_is("^")) tokens_.pop_back();
     Add(Kind::kUnit, "degree");
   }
 

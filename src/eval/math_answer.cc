@@ -176,19 +176,19 @@ class Reader {
   MathAnswer Inequality(const std::vector<Tokens>& parts) {
     std::vector<const LatexToken*> signs;  // they stand between the parts
     for (size_t i = 0; i + 1 < parts.size(); ++i) signs.push_back(parts[i].data() + parts[i].size());
-    const auto Less = [](const LatexToken& sign) { return sign.text[0] == '<'; };
-    const auto Closed = [](const LatexToken& sign) { return sign.text.size() == 2; };
+    const auto is_less = [](const LatexToken& sign) { return sign.text[0] == '<'; };
+    const auto is_closed = [](const LatexToken& sign) { return sign.text.size() == 2; };
     if (parts.size() == 2 && IsName(parts[0])) {
-      return Less(*signs[0]) ? Interval({}, false, parts[1], Closed(*signs[0]))
-                             : Interval(parts[1], Closed(*signs[0]), {}, false);
+      return is_less(*signs[0]) ? Interval({}, false, parts[1], is_closed(*signs[0]))
+                                : Interval(parts[1], is_closed(*signs[0]), {}, false);
     }
     if (parts.size() == 2 && IsName(parts[1])) {
-      return Less(*signs[0]) ? Interval(parts[0], Closed(*signs[0]), {}, false)
-                             : Interval({}, false, parts[0], Closed(*signs[0]));
+      return is_less(*signs[0]) ? Interval(parts[0], is_closed(*signs[0]), {}, false)
+                                : Interval({}, false, parts[0], is_closed(*signs[0]));
     }
-    if (parts.size() == 3 && IsName(parts[1]) && Less(*signs[0]) == Less(*signs[1])) {
-      return Less(*signs[0]) ? Interval(parts[0], Closed(*signs[0]), parts[2], Closed(*signs[1]))
-                             : Interval(parts[2], Closed(*signs[1]), parts[0], Closed(*signs[0]));
+    if (parts.size() == 3 && IsName(parts[1]) && is_less(*signs[0]) == is_less(*signs[1])) {
+      return is_less(*signs[0]) ? Interval(parts[0], is_closed(*signs[0]), parts[2], is_closed(*signs[1]))
+                                : Interval(parts[2], is_closed(*signs[1]), parts[0], is_closed(*signs[0]));
     }
     return {};
   }

@@ -18,6 +18,7 @@
 
 #include "base/error.h"
 #include "base/json.h"
+#include "eval/answer.h"
 
 namespace fourstep {
 namespace {
@@ -131,15 +132,15 @@ std::vector<std::string> BwrapArguments(const SandboxJob& job, const std::vector
                                         "/tmp",
                                         "--chdir",
                                         "/tmp"};
-  const auto Add = [&](std::initializer_list<std::string> more) {
+  const auto add = [&](std::initializer_list<std::string> more) {
     arguments.insert(arguments.end(), more.begin(), more.end());
   };
-  Add({"--info-fd", std::to_string(info)});
+  add({"--info-fd", std::to_string(info)});
   for (size_t i = 0; i < files.size(); ++i) {
-    Add({"--ro-bind-data", std::to_string(files[i].get()), job.files[i].first});
+    add({"--ro-bind-data", std::to_string(files[i].get()), job.files[i].first});
   }
   // One process more than the job's own: that of bubblewrap which is the first of the sandbox.
-  Add({"--remount-ro", "/", "--", "/usr/bin/prlimit", fmt::format("--nproc={}", limits.num_processes + 1),
+  add({"--remount-ro", "/", "--", "/usr/bin/prlimit", fmt::format("--nproc={}", limits.num_processes + 1),
        fmt::format("--as={}", limits.memory_bytes),
        fmt::format("--cpu={}:{}", limits.cpu_seconds, limits.cpu_seconds + 1),
        fmt::format("--fsize={}", limits.file_bytes), "--core=0", "--nofile=64", "--"});
@@ -195,6 +196,7 @@ class RunningJob {
     Pipe info(/*blocks=*/true);
     const std::vector<std::string> arguments = BwrapArguments(job, files, info.write.get());
     std::vector<char*> pointers;
+    pointers.reserve(arguments.size() + 1);
     for (const std::string& argument : arguments) pointers.push_back(const_cast<char*>(argument.c_str()));
     pointers.push_back(nullptr);
     process_ = ::fork();
@@ -290,7 +292,7 @@ std::optional<std::string> FindFault() {
     if (result.exit_status == kCannotExec && result.error_output.empty()) {
       return "bubblewrap (bwrap) is not installed";
     }
-    return fmt::format("bubblewrap does not work here: {}", Printable(result.error_output, 200));
+    return fmt::format("bubblewrap does not work here: {}", Printable(TrimBlanks(result.error_output), 200));
   } catch (const std::runtime_error& error) {
     return error.what();
   }

@@ -8,7 +8,7 @@ namespace fourstep {
 namespace {
 
 TEST(SameOutput, ForgivesBlanksAndSpellingsOfNumbers) {
-  const std::pair<const char*, const char*> kSame[] = {
+  constexpr std::pair<const char*, const char*> kSame[] = {
       {"1\n2\n", "1\n2"},
       {"1 2", "1 2  \n\n"},
       {"  1\n 2", "1\n2"},
@@ -31,7 +31,7 @@ TEST(SameOutput, ForgivesBlanksAndSpellingsOfNumbers) {
 }
 
 TEST(SameOutput, TellsOthersApart) {
-  const std::pair<const char*, const char*> kDifferent[] = {
+  constexpr std::pair<const char*, const char*> kDifferent[] = {
       {"1", "2"},
       {"1\n2", "1 2"},
       {"1\n2", "1"},

@@ -70,7 +70,7 @@ TEST_F(LiveCodeBench, CallsFunctions) {
 
 // The wanted outputs are not in the sandbox, so that no program can find them there.
 TEST_F(LiveCodeBench, DoesNotHandOutTheAnswers) {
-  const char kSecret[] =
+  constexpr char kSecret[] =
       R"({"function": null, "tests": [{"input": "", "output": "a text that is nowhere"}]})";
   EXPECT_EQ(Judge(kSecret,
                   "import os\n"
@@ -85,13 +85,13 @@ TEST_F(LiveCodeBench, DoesNotHandOutTheAnswers) {
 }
 
 TEST(LiveCodeBenchTask, TakesTheLastFence) {
-  const auto Code = [](std::string_view reply) { return Bench().Extract(reply); };
-  EXPECT_EQ(Code(Fenced("print(1)")), "print(1)\n");
-  EXPECT_EQ(Code("```\na\n```\n```py\nb\nc\n```"), "b\nc\n");
-  EXPECT_EQ(Code("```python\n\n```"), "\n");
+  const auto code_of = [](std::string_view reply) { return Bench().Extract(reply); };
+  EXPECT_EQ(code_of(Fenced("print(1)")), "print(1)\n");
+  EXPECT_EQ(code_of("```\na\n```\n```py\nb\nc\n```"), "b\nc\n");
+  EXPECT_EQ(code_of("```python\n\n```"), "\n");
   for (const char* none : {"", "print(1)", "```python\nprint(1)", "```", "``````", "```\n```",
                            "```python\nprint(1)\n```\n</think>\nno code"}) {
-    EXPECT_EQ(Code(none), std::nullopt) << none;
+    EXPECT_EQ(code_of(none), std::nullopt) << none;
     EXPECT_EQ(GradeReply(Bench(), "", kSums, none).correct, std::nullopt) << none;
   }
 }

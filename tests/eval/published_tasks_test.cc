@@ -56,7 +56,7 @@ TEST(Aime, ReadsIntegersOnly) {
 }
 
 TEST(Aime2025, TakesItsOwnOutOfTheFourYears) {
-  const char kLines[] = R"({"id":"aime-2024-I-01","problem":"p","answer":"1"}
+  constexpr char kLines[] = R"({"id":"aime-2024-I-01","problem":"p","answer":"1"}
 {"id":"aime-2025-I-01","problem":"q","answer":"2"})";
   const auto problems = Read(Aime2025Task(), kLines);
   ASSERT_EQ(problems.size(), 1u);
@@ -66,7 +66,8 @@ TEST(Aime2025, TakesItsOwnOutOfTheFourYears) {
 }
 
 TEST(MathTasks, RefuseIdsThatStandTwice) {
-  const char kLines[] = R"([{"id":"a","problem":"p","answer":"1"},{"id":"a","problem":"q","answer":"2"}])";
+  constexpr char kLines[] =
+      R"([{"id":"a","problem":"p","answer":"1"},{"id":"a","problem":"q","answer":"2"}])";
   EXPECT_THROW(Read(Math500Task(), kLines), Error);
   EXPECT_THROW(Read(Math500Task(), R"([{"problem":" ","answer":"1"}])"), Error);
 }
@@ -159,11 +160,11 @@ TEST(PublishedTasks, ReadTheFilesThatTheyAreNamedAfter) {
     const PublishedTask& task;
     const char* file;
     size_t num_problems;
-  } kFiles[] = {{Aime120Task(), "aime120.jsonl", 120},
-                {Aime2025Task(), "aime120.jsonl", 30},
-                {Math500Task(), "math500.jsonl", 500},
-                {Gsm8kTask(), "gsm8k_test.jsonl", 1319}};
-  for (const auto& [task, file, num_problems] : kFiles) {
+  } files[] = {{Aime120Task(), "aime120.jsonl", 120},
+               {Aime2025Task(), "aime120.jsonl", 30},
+               {Math500Task(), "math500.jsonl", 500},
+               {Gsm8kTask(), "gsm8k_test.jsonl", 1319}};
+  for (const auto& [task, file, num_problems] : files) {
     const std::vector<PublishedProblem> problems = task.Read(folder / file, 0);
     EXPECT_EQ(problems.size(), num_problems);
     for (const PublishedProblem& problem : problems) {
