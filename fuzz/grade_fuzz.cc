@@ -21,6 +21,8 @@ using fourstep::GeneratedTasks;
 using fourstep::GradeReply;
 using fourstep::LastBoxed;
 using fourstep::ParseExpression;
+using fourstep::PublishedTask;
+using fourstep::PublishedTasks;
 using fourstep::Task;
 using fourstep::Verdict;
 
@@ -52,12 +54,24 @@ void Judge(const Task& task, std::string_view problem, std::string_view answer, 
   if (right) FOURSTEP_CHECK(GradeReply(task, problem, answer, boxed).correct == true);
 }
 
+// Programs are only looked for: running them is the sandbox's matter.
+void JudgePublished(const PublishedTask& task, std::string_view problem, std::string_view answer,
+                    std::string_view reply) {
+  const auto extracted = task.Extract(reply);
+  FOURSTEP_CHECK(task.Extract("<think>" + std::string(reply) + "</think>" + std::string(reply)) == extracted);
+  if (task.name() == "livecodebench") return;
+  const Verdict verdict = GradeReply(task, problem, answer, reply);
+  FOURSTEP_CHECK(verdict.correct.has_value() == extracted.has_value());
+  FOURSTEP_CHECK(verdict.extracted == extracted.value_or(""));
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size_bytes) {
   std::string_view rest(reinterpret_cast<const char*>(data), size_bytes);
   const std::string_view problem = TakePart(rest), answer = TakePart(rest), reply = rest;
   for (const Task* task : GeneratedTasks()) Judge(*task, problem, answer, reply);
+  for (const PublishedTask* task : PublishedTasks()) JudgePublished(*task, problem, answer, reply);
   CheckExpression(answer);
   const auto integer = fourstep::ParseInteger(answer);
   if (integer) FOURSTEP_CHECK(fourstep::ParseInteger(std::to_string(*integer)) == integer);
