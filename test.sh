@@ -6,7 +6,7 @@ set -euo pipefail
 cd "$(dirname "$0")"
 
 skipped=()
-tools/install_packages.sh libgtest-dev libgmock-dev librapidcheck-dev libbenchmark-dev bubblewrap python3 python3-venv
+tools/install_packages.sh libgtest-dev libgmock-dev librapidcheck-dev libbenchmark-dev bubblewrap gnuplot-nox python3 python3-venv
 
 python=""
 if [ -n "${FOURSTEP_SKIP_TRAINING:-}" ]; then

@@ -22,8 +22,9 @@ ALLOWED = {
     "quantize": {"model", "sampling", "backend", "checkpoint", "formats", "base", "runtime"},
     "runtime": {"model", "sampling", "backend", "checkpoint", "formats", "base"},
     "eval": {"runtime", "model", "sampling", "backend", "checkpoint", "formats", "base"},
+    "analysis": {"eval", "runtime", "model", "sampling", "backend", "checkpoint", "formats", "base"},
     "serve": {"runtime", "eval", "sampling", "checkpoint", "formats", "base"},
-    "cli": {"serve", "eval", "quantize", "runtime", "model", "sampling", "backend", "checkpoint", "formats", "base"},
+    "cli": {"serve", "analysis", "eval", "quantize", "runtime", "model", "sampling", "backend", "checkpoint", "formats", "base"},
 }
 # A backend reads of sampling the policy, which CPU and GPU share, and the draw. And one file names the backends.
 ONLY_HEADERS = {

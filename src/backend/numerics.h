@@ -1,7 +1,11 @@
 // What a linear layer computes with. docs/numerics.md has the contract.
 #pragma once
 
+#include <optional>
+#include <string>
 #include <string_view>
+
+#include "base/error.h"
 
 namespace fourstep {
 
@@ -22,6 +26,15 @@ inline constexpr std::string_view NumericsName(Numerics numerics) {
       return "bf16";
   }
   return "";
+}
+
+// Nothing for an empty name: the best that a checkpoint allows. Throws Error for any other.
+inline std::optional<Numerics> ParseNumerics(const std::string& name) {
+  if (name.empty()) return std::nullopt;
+  for (const Numerics numerics : {Numerics::kW4A4, Numerics::kW4A16, Numerics::kBf16}) {
+    if (name == NumericsName(numerics)) return numerics;
+  }
+  throw Errorf("numerics", "\"{}\" is not one of w4a4, w4a16, bf16", Printable(name));
 }
 
 }  // namespace fourstep

@@ -7,6 +7,7 @@
 
 namespace fourstep::cli {
 
+void AddAnalyzeCommand(CLI::App& app);
 void AddBenchCommand(CLI::App& app);
 void AddCalibrateCommand(CLI::App& app);
 void AddEvalCommand(CLI::App& app);

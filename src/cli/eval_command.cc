@@ -58,14 +58,11 @@ std::vector<StudyProblem> LoadAllProblems(const EvalOptions& options) {
   std::vector<StudyProblem> problems;
   std::set<std::string> seen;
   for (const std::string& task : options.tasks) {
-    const size_t equals = std::min(task.find('='), task.size());
-    const std::string name = task.substr(0, equals);
-    if (!seen.insert(name).second) throw Errorf("--task", "{} stands twice", Printable(name));
-    const ProblemSource source{.task = name,
-                               .file = equals < task.size() ? task.substr(equals + 1) : "",
-                               .split = ParseSplit(options.split),
-                               .seed = options.seed,
-                               .knobs = options.knobs};
+    ProblemSource source = ParseProblemSource(task);
+    if (!seen.insert(source.task).second) throw Errorf("--task", "{} stands twice", Printable(source.task));
+    source.split = ParseSplit(options.split);
+    source.seed = options.seed;
+    source.knobs = options.knobs;
     for (StudyProblem& problem : LoadProblems(source, options.num_problems))
       problems.push_back(std::move(problem));
   }
@@ -139,7 +136,7 @@ std::vector<ResolvedArm> Resolve(const std::vector<ArmSetting>& settings, const 
 // "eval-countdown-dag.db"
 std::string DefaultStore(const std::vector<std::string>& tasks) {
   std::string name = "eval";
-  for (const std::string& task : tasks) name += "-" + task.substr(0, task.find('='));
+  for (const std::string& task : tasks) name += "-" + ParseProblemSource(task).task;
   return name + ".db";
 }
 

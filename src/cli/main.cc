@@ -26,6 +26,7 @@ int Run(int argc, char** argv) {
   app.formatter(std::make_shared<fourstep::cli::HelpFormatter>());  // of the subcommands too
   app.require_subcommand(1);
   app.set_version_flag("--version", "fourstep 0.1.0");
+  fourstep::cli::AddAnalyzeCommand(app);
   fourstep::cli::AddBenchCommand(app);
   fourstep::cli::AddCalibrateCommand(app);
   fourstep::cli::AddEvalCommand(app);

@@ -90,6 +90,10 @@ std::string CheckpointFingerprint(const std::filesystem::path& folder) {
   return fmt::format("{:016x}", hash);
 }
 
+bool KnowsReset(const std::string& model) {
+  return SamplingDefaults::Load(model, Checkpoint::Open(model).generation()).reset.has_value();
+}
+
 std::vector<ResolvedArm> ResolveArms(const std::vector<ArmSetting>& settings, const EngineOptions& defaults) {
   CheckNames(settings);
   std::map<std::string, ModelFacts> models;

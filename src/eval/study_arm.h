@@ -25,6 +25,10 @@ std::vector<ResolvedArm> ResolveArms(const std::vector<ArmSetting>& settings, co
 std::vector<ResolvedArm> ResolveEndpointArms(const std::vector<ArmSetting>& settings, const std::string& url,
                                              const std::string& model);
 
+// Are parameters of ReSET known for the model: in its reset.json, or as published? Throws Error where it is
+// none.
+bool KnowsReset(const std::string& model);
+
 // A number for the contents of a checkpoint's folder: all small files, and samples of the large ones. Another
 // model at the same path has another.
 std::string CheckpointFingerprint(const std::filesystem::path& folder);

@@ -1,5 +1,6 @@
 #include "eval/study_problems.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "base/error.h"
@@ -49,6 +50,11 @@ std::vector<StudyProblem> Published(const PublishedTask& task, const ProblemSour
 }
 
 }  // namespace
+
+ProblemSource ParseProblemSource(const std::string& text) {
+  const size_t equals = std::min(text.find('='), text.size());
+  return {.task = text.substr(0, equals), .file = equals < text.size() ? text.substr(equals + 1) : ""};
+}
 
 std::vector<StudyProblem> LoadProblems(const ProblemSource& source, std::optional<int64_t> count) {
   const Task& task = FindTask(source.task);

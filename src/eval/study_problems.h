@@ -20,6 +20,9 @@ struct ProblemSource {
   std::vector<std::string> knobs = {};  // of a generated task: "name=value" or "name=low..high"
 };
 
+// "NAME" or "NAME=FILE".
+ProblemSource ParseProblemSource(const std::string& text);
+
 // The first `count` problems; without a count 200 of a generated task, all of a published one. More of them
 // begin with the same. Throws Error where there are fewer, or the source asks of its task what that has not:
 // published problems are for evaluation only. Also where this machine cannot grade replies to them.

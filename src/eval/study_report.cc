@@ -185,6 +185,7 @@ std::vector<ComparisonResult> DeclaredComparisons(const Outcomes& outcomes,
 constexpr double kAgreement = 0.25;
 
 bool Agrees(const Estimate& estimate, const Estimate& bootstrap) {
+  if (bootstrap.low == bootstrap.high) return true;  // equal values, of which it can say nothing
   const double allowed = kAgreement * estimate.half_width() + 1e-12;
   return std::abs(estimate.low - bootstrap.low) <= allowed &&
          std::abs(estimate.high - bootstrap.high) <= allowed;

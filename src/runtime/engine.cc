@@ -36,14 +36,6 @@ void CheckOptions(const EngineOptions& options) {
   if (options.model.empty()) throw Error("model", "is empty, expected the folder of a checkpoint");
 }
 
-std::optional<Numerics> ParseNumerics(const std::string& name) {
-  if (name.empty()) return std::nullopt;
-  for (const Numerics numerics : {Numerics::kW4A4, Numerics::kW4A16, Numerics::kBf16}) {
-    if (name == NumericsName(numerics)) return numerics;
-  }
-  throw Errorf("numerics", "\"{}\" is not one of w4a4, w4a16, bf16", Printable(name));
-}
-
 SchedulerOptions PlanMemory(const EngineOptions& options, const HfConfig& config) {
   if (config.max_positions < 2)
     throw Errorf(config.where, "max_position_embeddings is {}, expected 2 or more", config.max_positions);
