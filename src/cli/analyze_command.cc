@@ -18,8 +18,8 @@
 #include "cli/interrupt.h"
 #include "cli/json_lines.h"
 #include "cli/option_checks.h"
+#include "cli/problem_options.h"
 #include "cli/terminal.h"
-#include "eval/study_problems.h"
 #include "sampling/params.h"
 
 namespace fourstep::cli {
@@ -27,9 +27,8 @@ namespace {
 
 struct AnalyzeOptions {
   AnalysisOptions analysis;
-  std::vector<std::string> tasks;
-  std::string split = "evaluation", out = "analysis", reset;
-  std::optional<int64_t> num_problems;
+  ProblemOptions problems;
+  std::string out = "analysis", reset;
   int32_t parallel = 8;
   bool as_json = false;
 };
@@ -52,14 +51,7 @@ AnalysisOptions Resolve(const AnalyzeOptions& options) {
     engine->cache_tokens = int64_t{analysis.max_tokens + kPromptTokens} * options.parallel;
   }
   if (!options.reset.empty()) analysis.reset = ParseArm("reset=reset," + options.reset).sampling;
-  for (const std::string& task : options.tasks) {
-    ProblemSource source = ParseProblemSource(task);
-    source.split = ParseSplit(options.split);
-    source.seed = analysis.seed;
-    for (StudyProblem& problem : LoadProblems(source, options.num_problems)) {
-      analysis.problems.push_back(std::move(problem));
-    }
-  }
+  analysis.problems = options.problems.Load(analysis.seed);
   return analysis;
 }
 
@@ -139,17 +131,7 @@ void AddAnalyzeCommand(CLI::App& app) {
   analyze->add_option("quantised", analysis.quantised.model, "Folder of the same model with 4-bit weights")
       ->required()
       ->option_text("NVFP4");
-  analyze
-      ->add_option("--task", options->tasks,
-                   "One of `fourstep tasks list`, published ones with their file; repeated: several")
-      ->required()
-      ->allow_extra_args(false)
-      ->option_text("TASK[=FILE]");
-  analyze->add_option("--problems", options->num_problems, "Of each task; default: 200, of a file all")
-      ->check(CLI::Range(int64_t{1}, int64_t{1} << 32))
-      ->option_text("N");
-  analyze->add_option("--split", options->split, "evaluation (where none is named), calibration or training")
-      ->option_text("SPLIT");
+  AddProblemOptions(*analyze, options->problems);
   analyze
       ->add_option("--numerics", analysis.quantised.numerics,
                    "Of the quantised model; default: the best that it allows")

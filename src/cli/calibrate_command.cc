@@ -33,6 +33,7 @@ struct CalibrateOptions {
   ModelOptions model;
   EntropyCalibrationOptions entropy;
   PolicyChoiceOptions choice;
+  std::vector<std::string> tasks, knobs;  // empty: no temperatures are chosen
   std::string problems, out, store = ":memory:";
   std::optional<double> t_low, t_high;
   int32_t parallel = 8;
@@ -40,26 +41,24 @@ struct CalibrateOptions {
 };
 
 // Problems that no evaluation ever sees: of these tasks, or of every one that reasons in steps.
-std::vector<std::string> CalibrationProblems(std::vector<std::string> tasks) {
-  if (tasks.empty()) {
+std::vector<std::string> CalibrationProblems(std::vector<ProblemSource> sources) {
+  if (sources.empty()) {
     for (const GeneratedTask* task : GeneratedTasks()) {
-      if (task->name() != "arithmetic") tasks.emplace_back(task->name());
+      if (task->name() != "arithmetic") sources.push_back({.task = std::string(task->name())});
     }
   }
   std::vector<std::string> texts;
-  for (const std::string& task : tasks) {
-    (void)FindGeneratedTask(task);  // published problems are for evaluation only
-    for (const StudyProblem& problem :
-         LoadProblems({.task = task, .split = Split::kCalibration}, kProblemsATask)) {
-      texts.push_back(problem.text);
-    }
+  for (ProblemSource& source : sources) {
+    (void)FindGeneratedTask(source.task);  // published problems are for evaluation only
+    source.split = Split::kCalibration;
+    for (const StudyProblem& problem : LoadProblems(source, kProblemsATask)) texts.push_back(problem.text);
   }
   return texts;
 }
 
 std::vector<std::string> ReadProblems(const CalibrateOptions& options) {
   const std::string& path = options.problems;
-  if (path.empty()) return CalibrationProblems(options.choice.tasks);
+  if (path.empty()) return CalibrationProblems(ParseProblemSources(options.tasks, options.knobs));
   std::vector<std::string> texts;
   const auto read = [&](std::istream& input, const std::string& where) {
     for (BatchLine& line : ReadBatch(input, where)) texts.push_back(std::move(line.text));
@@ -97,6 +96,7 @@ EntropyCalibration MeasureEntropies(Engine& engine, const std::vector<std::strin
 void ChooseTemperatures(EngineAnswers& source, const EntropyCalibration& measured,
                         const CalibrateOptions& options, ResetFile& file) {
   PolicyChoiceOptions choice_options = options.choice;
+  choice_options.sources = ParseProblemSources(options.tasks, options.knobs);
   choice_options.seed = options.entropy.seed;
   choice_options.max_tokens = options.entropy.max_tokens;
   choice_options.percentile = options.entropy.percentile;
@@ -123,7 +123,7 @@ void WriteResult(const CalibrateOptions& options, const EntropyCalibration& meas
                  {"t_high", file.t_high}};
     line["tau_0_5_below"] = Percentile(measured.entropies, std::max(0.0, file.percentile - 5));
     line["tau_0_5_above"] = Percentile(measured.entropies, std::min(100.0, file.percentile + 5));
-    if (!options.choice.tasks.empty()) line["choice"] = file.choice;
+    if (!options.tasks.empty()) line["choice"] = file.choice;
     WriteLine(line);
   } else {
     const double below = std::max(0.0, file.percentile - 5), above = std::min(100.0, file.percentile + 5);
@@ -140,8 +140,7 @@ void WriteResult(const CalibrateOptions& options, const EntropyCalibration& meas
 
 void Calibrate(const CalibrateOptions& options) {
   const bool by_hand = options.t_low || options.t_high;
-  if (by_hand && !options.choice.tasks.empty())
-    throw Error("--task", "chooses T_low and T_high, which are given");
+  if (by_hand && !options.tasks.empty()) throw Error("--task", "chooses T_low and T_high, which are given");
   const std::vector<std::string> problems = ReadProblems(options);
   const EngineOptions resolved = options.model.Resolve(options.parallel);
   const std::filesystem::path path = options.out.empty()
@@ -158,7 +157,7 @@ void Calibrate(const CalibrateOptions& options) {
     file.temperatures_from = "given by hand";
     file.choice = nullptr;
   }
-  if (!options.choice.tasks.empty()) ChooseTemperatures(source, measured, options, file);
+  if (!options.tasks.empty()) ChooseTemperatures(source, measured, options, file);
   file.tau_0_from = fmt::format(
       "{} tokens of {} answers to calibration problems at T {:g} in {} ({} of them cut)", measured.num_tokens,
       measured.num_answers, options.entropy.temperature, source.engine().info().numerics, measured.num_cut);
@@ -172,11 +171,17 @@ void AddChoiceOptions(CLI::App& calibrate, CalibrateOptions& options) {
   const NumberIn temperature(0, kMaxTemperature);
   calibrate
       .add_option(
-          "--task", choice.tasks,
+          "--task", options.tasks,
           "Race temperatures on calibration problems of this task of `fourstep tasks list`, fixed ones as "
           "equals; repeated: of several in turn. Without it none are chosen")
       ->allow_extra_args(false)
       ->option_text("TASK")
+      ->group(kGroup);
+  calibrate
+      .add_option("--knob", options.knobs,
+                  "TASK.name=value or TASK.name=low..high: difficulty of the problems; repeated: several")
+      ->allow_extra_args(false)
+      ->option_text("KNOB")
       ->group(kGroup);
   calibrate.add_option("--budget", choice.max_answers, "Answers to spend on it; default: 4000")
       ->check(CLI::Range(int64_t{1}, int64_t{1} << 40))

@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <cstdlib>
 #include <memory>
-#include <set>
 #include <string>
 #include <vector>
 
@@ -16,10 +15,10 @@
 #include "cli/json_lines.h"
 #include "cli/model_options.h"
 #include "cli/option_checks.h"
+#include "cli/problem_options.h"
 #include "cli/terminal.h"
 #include "eval/endpoint_answers.h"
 #include "eval/study.h"
-#include "eval/study_problems.h"
 #include "eval/study_report.h"
 
 namespace fourstep::cli {
@@ -27,9 +26,9 @@ namespace {
 
 struct EvalOptions {
   ModelOptions model;
-  std::vector<std::string> tasks, arms, knobs;
-  std::string split = "evaluation", store, endpoint;
-  std::optional<int64_t> num_problems;
+  ProblemOptions problems;
+  std::vector<std::string> arms;
+  std::string store, endpoint;
   int32_t samples = 1, max_tokens = 4096, parallel = 8;
   uint64_t seed = 0;
   std::optional<double> top_p;
@@ -49,24 +48,6 @@ std::vector<ArmSetting> ParseArms(const EvalOptions& options) {
     if (!setting.sampling.top_p) setting.sampling.top_p = options.top_p;
   }
   return settings;
-}
-
-std::vector<StudyProblem> LoadAllProblems(const EvalOptions& options) {
-  if (options.tasks.size() > 1 && !options.knobs.empty()) {
-    throw Error("--knob", "is for a study of one task, this one has several");
-  }
-  std::vector<StudyProblem> problems;
-  std::set<std::string> seen;
-  for (const std::string& task : options.tasks) {
-    ProblemSource source = ParseProblemSource(task);
-    if (!seen.insert(source.task).second) throw Errorf("--task", "{} stands twice", Printable(source.task));
-    source.split = ParseSplit(options.split);
-    source.seed = options.seed;
-    source.knobs = options.knobs;
-    for (StudyProblem& problem : LoadProblems(source, options.num_problems))
-      problems.push_back(std::move(problem));
-  }
-  return problems;
 }
 
 // Room for a prompt beside the longest answer, unless --context says otherwise.
@@ -134,21 +115,22 @@ std::vector<ResolvedArm> Resolve(const std::vector<ArmSetting>& settings, const 
 }
 
 // "eval-countdown-dag.db"
-std::string DefaultStore(const std::vector<std::string>& tasks) {
+std::string DefaultStore(const ProblemOptions& problems) {
   std::string name = "eval";
-  for (const std::string& task : tasks) name += "-" + ParseProblemSource(task).task;
+  for (const ProblemSource& source : ParseProblemSources(problems.tasks, problems.knobs))
+    name += "-" + source.task;
   return name + ".db";
 }
 
 void Evaluate(const EvalOptions& options) {
   const std::vector<ArmSetting> settings = ParseArms(options);
-  StudyPlan plan{.problems = LoadAllProblems(options),
+  StudyPlan plan{.problems = options.problems.Load(options.seed),
                  .samples = options.samples,
                  .max_tokens = options.max_tokens,
                  .seed = options.seed,
                  .keep_traces = options.with_entropies};
   std::vector<ResolvedArm> arms = Resolve(settings, options);
-  const std::string path = options.store.empty() ? DefaultStore(options.tasks) : options.store;
+  const std::string path = options.store.empty() ? DefaultStore(options.problems) : options.store;
   StudyStore store(path, Database::Mode::kWrite);
   Study study(store, std::move(plan), std::move(arms));
   Tell(ForecastText(static_cast<int64_t>(study.plan().problems.size()), options.half_width_points / 100));
@@ -171,11 +153,7 @@ void Evaluate(const EvalOptions& options) {
 }
 
 void AddStudyOptions(CLI::App& eval, EvalOptions& options) {
-  eval.add_option("--task", options.tasks,
-                  "One of `fourstep tasks list`, published ones with their file; repeated: several")
-      ->required()
-      ->allow_extra_args(false)
-      ->option_text("TASK[=FILE]");
+  AddProblemOptions(eval, options.problems);
   eval.add_option(
           "--arm", options.arms,
           "What answers: a policy (fixed, greedy, reset, dynatemp) and its parameters, named as the flags of "
@@ -183,18 +161,9 @@ void AddStudyOptions(CLI::App& eval, EvalOptions& options) {
           "Repeated: the first is what others are compared with. Default: the model's own policy")
       ->allow_extra_args(false)
       ->option_text("NAME=POLICY,KEY=VALUE,...");
-  eval.add_option("--problems", options.num_problems, "Of each task; default: 200, of a file all")
-      ->check(CLI::Range(int64_t{1}, int64_t{1} << 32))
-      ->option_text("N");
   eval.add_option("--samples", options.samples, "Answers of each arm to a problem; default: 1")
       ->check(CLI::Range(1, 1 << 16))
       ->option_text("N");
-  eval.add_option("--split", options.split, "evaluation (where none is named), calibration or training")
-      ->option_text("SPLIT");
-  eval.add_option("--knob", options.knobs,
-                  "name=value or name=low..high; see `fourstep tasks list`; repeated: several")
-      ->allow_extra_args(false)
-      ->option_text("KNOB");
   eval.add_option("--seed", options.seed, "Of the problems and of the draws; default: 0")
       ->check(SeedFault)
       ->option_text("N");

@@ -47,18 +47,19 @@ std::vector<ResolvedArm> ArmsOf(const std::vector<PolicyCandidate>& candidates) 
   return arms;
 }
 
-// Problems of all tasks in turn, so that the first ones are of all of them.
-std::vector<StudyProblem> CalibrationProblems(const std::vector<std::string>& tasks, uint64_t seed,
+// Problems of all sources in turn, so that the first ones are of all of them.
+std::vector<StudyProblem> CalibrationProblems(const std::vector<ProblemSource>& sources, uint64_t seed,
                                               int64_t count) {
-  const auto num_tasks = static_cast<int64_t>(tasks.size());
-  std::vector<std::vector<StudyProblem>> of_tasks;
-  for (const std::string& task : tasks) {
-    of_tasks.push_back(LoadProblems({.task = task, .split = Split::kCalibration, .seed = seed},
-                                    (count + num_tasks - 1) / num_tasks));
+  const auto num_sources = static_cast<int64_t>(sources.size());
+  std::vector<std::vector<StudyProblem>> of_sources;
+  for (ProblemSource source : sources) {
+    source.split = Split::kCalibration;
+    source.seed = seed;
+    of_sources.push_back(LoadProblems(source, (count + num_sources - 1) / num_sources));
   }
   std::vector<StudyProblem> problems;
   for (size_t i = 0; problems.size() < static_cast<size_t>(count); ++i) {
-    problems.push_back(std::move(of_tasks[i % tasks.size()][i / tasks.size()]));
+    problems.push_back(std::move(of_sources[i % sources.size()][i / sources.size()]));
   }
   return problems;
 }
@@ -94,7 +95,10 @@ class Chooser {
     Record(candidates, race, "contestants");
     if (!chosen.is_fixed()) chosen = BestPercentile(chosen);
     PolicyChoice choice{.chosen = chosen, .summary = Check(chosen, rival, candidates.size()), .record = {}};
-    record_["tasks"] = options_.tasks;
+    record_["tasks"] = TaskNames();
+    for (const ProblemSource& source : options_.sources) {
+      for (const std::string& knob : source.knobs) record_["knobs"].push_back(source.task + "." + knob);
+    }
     record_["split"] = SplitName(Split::kCalibration);
     record_["seed"] = options_.seed;
     record_["answers"] = num_answers_;
@@ -104,6 +108,12 @@ class Chooser {
 
  private:
   static constexpr int64_t kFirstRound = 16;  // problems
+
+  std::vector<std::string> TaskNames() const {
+    std::vector<std::string> names;
+    for (const ProblemSource& source : options_.sources) names.push_back(source.task);
+    return names;
+  }
 
   PolicyCandidate Candidate(double t_low, double t_high, double percentile) const {
     return {t_low, t_high, percentile, Percentile(entropies_, percentile)};
@@ -131,7 +141,7 @@ class Chooser {
     const StudyPlan plan{.problems = {}, .max_tokens = options_.max_tokens, .seed = options_.seed};
     const RaceResult race = RunRace(
         store_, source_, plan, arms,
-        [&](int64_t count) { return CalibrationProblems(options_.tasks, seed, count); },
+        [&](int64_t count) { return CalibrationProblems(options_.sources, seed, count); },
         {.max_answers = max_answers, .first_round = kFirstRound},
         [&](int64_t answers, size_t arms_left) {
           progress_(num_answers_ + answers, fmt::format("{} candidates left", arms_left));
@@ -182,7 +192,7 @@ class Chooser {
   // On problems that had no part in the choice: what the winner is worth beside its rival.
   std::string Check(const PolicyCandidate& chosen, const PolicyCandidate& rival, size_t num_candidates) {
     const int64_t num_fresh = options_.max_answers / 8;  // of each of the two
-    StudyPlan plan{.problems = CalibrationProblems(options_.tasks, options_.seed + 2, num_fresh),
+    StudyPlan plan{.problems = CalibrationProblems(options_.sources, options_.seed + 2, num_fresh),
                    .max_tokens = options_.max_tokens,
                    .seed = options_.seed};
     Study study(store_, std::move(plan), ArmsOf({chosen, rival}));
@@ -202,7 +212,7 @@ class Chooser {
         "chosen among {} candidates on {} calibration problems of {} ({} answers); on {} fresh ones {} "
         "points right, "
         "{} to {} ({})",
-        num_candidates, num_problems_, fmt::join(options_.tasks, ", "), num_answers_, num_fresh,
+        num_candidates, num_problems_, fmt::join(TaskNames(), ", "), num_answers_, num_fresh,
         PercentText(ClusteredMean(a)), PointsText(difference), kind, NameOf(rival));
   }
 
@@ -220,8 +230,8 @@ class Chooser {
 PolicyChoice ChoosePolicy(StudyStore& store, AnswerSource& source, std::span<const float> entropies,
                           const PolicyChoiceOptions& options,
                           const std::function<void(int64_t answers, const std::string& note)>& progress) {
-  if (options.tasks.empty()) throw Error("--task", "is missing, expected one or more");
-  for (const std::string& task : options.tasks) (void)FindGeneratedTask(task);
+  if (options.sources.empty()) throw Error("--task", "is missing, expected one or more");
+  for (const ProblemSource& problems : options.sources) (void)FindGeneratedTask(problems.task);
   return Chooser(store, source, entropies, options, progress).Choose();
 }
 

@@ -10,6 +10,7 @@
 
 #include "base/json.h"
 #include "eval/answer_source.h"
+#include "eval/study_problems.h"
 #include "eval/study_store.h"
 
 namespace fourstep {
@@ -22,7 +23,8 @@ struct PolicyCandidate {
 };
 
 struct PolicyChoiceOptions {
-  std::vector<std::string> tasks;  // generated ones; problems of their calibration split
+  std::vector<ProblemSource>
+      sources;  // of generated tasks; problems of their calibration split, whatever they say
   uint64_t seed = 0;
   int32_t max_tokens = 0;      // of an answer; 0: as far as the context reaches
   int64_t max_answers = 4000;  // in all: 5/8 for the temperatures, 1/8 for the percentile, 2/8 for the check

@@ -140,9 +140,10 @@ double PairedPValue(std::span<const double> a, std::span<const double> b) {
 
 Estimate BootstrapMean(std::span<const double> per_problem, uint64_t seed, double confidence) {
   FOURSTEP_CHECK(!per_problem.empty());
-  constexpr int kResamples = 2000;
+  constexpr int kResamples = 1000;
   const auto n = static_cast<uint32_t>(per_problem.size());
   std::vector<double> means(kResamples);
+#pragma omp parallel for
   for (int i = 0; i < kResamples; ++i) {
     PhiloxStream random(seed, static_cast<uint64_t>(i));
     double sum = 0;

@@ -38,7 +38,7 @@ Estimate PairedDifference(std::span<const double> a /*[problems]*/, std::span<co
 // Two-sided p-value of Student's paired test: for several samples a problem, where McNemar's does not apply.
 double PairedPValue(std::span<const double> a /*[problems]*/, std::span<const double> b /*[problems]*/);
 
-// The mean with the interval that resampling the problems gives (percentiles of 2,000 resamples): a check of
+// The mean with the interval that resampling the problems gives (percentiles of 1,000 resamples): a check of
 // the others, which does not share their assumptions. Same seed, same interval.
 Estimate BootstrapMean(std::span<const double> per_problem /*[problems]*/, uint64_t seed = 0,
                        double confidence = 0.95);

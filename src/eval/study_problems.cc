@@ -51,9 +51,35 @@ std::vector<StudyProblem> Published(const PublishedTask& task, const ProblemSour
 
 }  // namespace
 
-ProblemSource ParseProblemSource(const std::string& text) {
-  const size_t equals = std::min(text.find('='), text.size());
-  return {.task = text.substr(0, equals), .file = equals < text.size() ? text.substr(equals + 1) : ""};
+std::vector<ProblemSource> ParseProblemSources(const std::vector<std::string>& tasks,
+                                               const std::vector<std::string>& knobs) {
+  std::vector<ProblemSource> sources;
+  const auto find = [&](const std::string& name) {
+    return std::find_if(sources.begin(), sources.end(),
+                        [&](const ProblemSource& source) { return source.task == name; });
+  };
+  for (const std::string& text : tasks) {
+    const size_t equals = std::min(text.find('='), text.size());
+    ProblemSource source{.task = text.substr(0, equals),
+                         .file = equals < text.size() ? text.substr(equals + 1) : ""};
+    (void)FindTask(source.task);
+    if (find(source.task) != sources.end()) throw Errorf("--task", "{} stands twice", source.task);
+    sources.push_back(std::move(source));
+  }
+  for (const std::string& knob : knobs) {
+    const size_t dot = knob.find('.');
+    if (dot < knob.find('=')) {
+      const auto source = find(knob.substr(0, dot));
+      if (source == sources.end())
+        throw Errorf("--knob", "\"{}\" is of no task that was named", Printable(knob));
+      source->knobs.push_back(knob.substr(dot + 1));
+    } else if (sources.size() == 1) {
+      sources[0].knobs.push_back(knob);
+    } else {
+      throw Errorf("--knob", "\"{}\" does not say of which task, expected TASK.name=value", Printable(knob));
+    }
+  }
+  return sources;
 }
 
 std::vector<StudyProblem> LoadProblems(const ProblemSource& source, std::optional<int64_t> count) {

@@ -20,8 +20,10 @@ struct ProblemSource {
   std::vector<std::string> knobs = {};  // of a generated task: "name=value" or "name=low..high"
 };
 
-// "NAME" or "NAME=FILE".
-ProblemSource ParseProblemSource(const std::string& text);
+// Of tasks written "NAME" or "NAME=FILE", and knobs written "TASK.name=value" (of one task "name=value" too).
+// Throws Error for an unknown task, one that stands twice, a knob of none of them.
+std::vector<ProblemSource> ParseProblemSources(const std::vector<std::string>& tasks,
+                                               const std::vector<std::string>& knobs);
 
 // The first `count` problems; without a count 200 of a generated task, all of a published one. More of them
 // begin with the same. Throws Error where there are fewer, or the source asks of its task what that has not:

@@ -146,6 +146,18 @@ TEST_F(Eval, ComparesModelsAndWritesAReport) {
   EXPECT_EQ(Lines(of_arm.out).size(), 6u);
 }
 
+TEST_F(Eval, SetsKnobsOfSeveralTasks) {
+  const Result result = RunProgram(Flags(Store(), {"--task", "dag", "--knob", "arithmetic.limit=9", "--knob",
+                                                   "dag.needed=3", "--knob", "dag.distractors=0"}));
+  ASSERT_EQ(result.status, 0) << result.err;
+  for (const Json& answer : Answers(Store())) {
+    const std::string problem = answer["problem"].get<std::string>();
+    if (answer["task"] == "dag") {  // three values, so three definitions
+      EXPECT_EQ(std::count(problem.begin(), problem.end(), '='), 3) << problem;
+    }
+  }
+}
+
 TEST_F(Eval, ShowsProgressOnATerminal) {
   std::vector<std::string> more = kTwoArms;
   more.insert(more.end(), {"--samples", "30"});
@@ -212,6 +224,8 @@ TEST_F(Eval, RefusesBadInput) {
   refused({"--split", "tests"}, "tests");
   refused({"--samples", "0"}, "--samples");
   refused({"--knob", "size=3"}, "size");
+  refused({"--knob", "dag.needed=3"}, "dag.needed");
+  refused({"--task", "dag", "--knob", "limit=9"}, "does not say of which task");
   refused({"--top-p", "2"}, "--top-p");
   ExpectRefusal(RunProgram({"eval", kModel}), "--task");
   ExpectRefusal(RunProgram({"study", "report", Store()}), "study.db");

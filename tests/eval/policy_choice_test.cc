@@ -28,10 +28,10 @@ struct Choosing {
 void Choose(Choosing& choosing, const PolicyChoiceOptions& options, const MadeUpAnswers::Chance& chance,
             int64_t most_problems = 1500) {
   std::vector<StudyProblem> known;
-  for (const std::string& task : options.tasks) {
+  for (const ProblemSource& source : options.sources) {
     for (uint64_t seed = options.seed; seed < options.seed + 3; ++seed) {
       for (StudyProblem& problem :
-           LoadProblems({.task = task, .split = Split::kCalibration, .seed = seed}, most_problems)) {
+           LoadProblems({.task = source.task, .split = Split::kCalibration, .seed = seed}, most_problems)) {
         known.push_back(std::move(problem));
       }
     }
@@ -50,10 +50,11 @@ double HighOf(const Sampling& sampling) {
 
 TEST(PolicyChoice, FindsTwoTemperaturesWhereTheyAreBetter) {
   Choosing choosing;
-  Choose(choosing, {.tasks = {"equation", "ledger"}, .max_answers = 12'000}, [](const Sampling& s) {
-    return 0.9 - 0.5 * std::abs(LowOf(s) - 0.1) - 0.5 * std::abs(HighOf(s) - 0.8) -
-           (s.policy == "reset" ? 0.3 * std::abs(*s.tau_0 - 0.8) : 0);
-  });
+  Choose(choosing, {.sources = {{.task = "equation"}, {.task = "ledger"}}, .max_answers = 12'000},
+         [](const Sampling& s) {
+           return 0.9 - 0.5 * std::abs(LowOf(s) - 0.1) - 0.5 * std::abs(HighOf(s) - 0.8) -
+                  (s.policy == "reset" ? 0.3 * std::abs(*s.tau_0 - 0.8) : 0);
+         });
   const PolicyCandidate& chosen = choosing.choice.chosen;
   EXPECT_EQ(chosen.t_low, 0.1);
   EXPECT_EQ(chosen.t_high, 0.8);
@@ -72,7 +73,7 @@ TEST(PolicyChoice, FindsTwoTemperaturesWhereTheyAreBetter) {
 
 TEST(PolicyChoice, TakesAFixedTemperatureWhereThatIsBetter) {
   Choosing choosing;
-  Choose(choosing, {.tasks = {"equation"}, .max_answers = 4000}, [](const Sampling& s) {
+  Choose(choosing, {.sources = {{.task = "equation"}}, .max_answers = 4000}, [](const Sampling& s) {
     return 0.9 - 0.4 * std::abs(LowOf(s) - 0.3) - 0.4 * std::abs(HighOf(s) - 0.3);
   });
   EXPECT_TRUE(choosing.choice.chosen.is_fixed());
@@ -86,7 +87,9 @@ TEST(PolicyChoice, TakesAFixedTemperatureWhereThatIsBetter) {
 TEST(PolicyChoice, NeverLooksAtEvaluationProblems) {
   Choosing choosing;
   Choose(
-      choosing, {.tasks = {"countdown", "dag", "ledger", "equation"}, .max_answers = 1000},
+      choosing,
+      {.sources = {{.task = "countdown"}, {.task = "dag"}, {.task = "ledger"}, {.task = "equation"}},
+       .max_answers = 1000},
       [](const Sampling& s) { return 0.5 + 0.1 * LowOf(s); }, /*most_problems=*/100);
   const std::vector<StudyProblem> problems = choosing.store.Problems();
   EXPECT_GT(problems.size(), 50u);
@@ -109,12 +112,12 @@ TEST(PolicyChoice, SaysWhatCannotBeChosen) {
     return "no fault";
   };
   EXPECT_THAT(fault({}), HasSubstr("--task"));
-  EXPECT_THAT(fault({.tasks = {"chess"}}), HasSubstr("chess"));
-  EXPECT_THAT(fault({.tasks = {"dag"}, .max_answers = 300}),
+  EXPECT_THAT(fault({.sources = {{.task = "chess"}}}), HasSubstr("chess"));
+  EXPECT_THAT(fault({.sources = {{.task = "dag"}}, .max_answers = 300}),
               HasSubstr("too few to race 13 candidates, expected 333"));
-  EXPECT_THAT(fault({.tasks = {"dag"}, .fixed = {}}), HasSubstr("no race"));
-  EXPECT_THAT(fault({.tasks = {"dag"}, .t_low = {0.5}, .t_high = {0.5}}), HasSubstr("no race"));
-  EXPECT_THAT(fault({.tasks = {"dag"}, .fixed = {1000}}), HasSubstr("temperature"));
+  EXPECT_THAT(fault({.sources = {{.task = "dag"}}, .fixed = {}}), HasSubstr("no race"));
+  EXPECT_THAT(fault({.sources = {{.task = "dag"}}, .t_low = {0.5}, .t_high = {0.5}}), HasSubstr("no race"));
+  EXPECT_THAT(fault({.sources = {{.task = "dag"}}, .fixed = {1000}}), HasSubstr("temperature"));
 }
 
 }  // namespace
