@@ -94,7 +94,12 @@ class Chooser {
     const PolicyCandidate rival = RivalOf(candidates, race);
     Record(candidates, race, "contestants");
     if (!chosen.is_fixed()) chosen = BestPercentile(chosen);
-    PolicyChoice choice{.chosen = chosen, .summary = Check(chosen, rival, candidates.size()), .record = {}};
+    const Estimate difference = Check(chosen, rival);
+    const bool is_refuted = difference.high < 0;
+    PolicyChoice choice{.chosen = is_refuted ? rival : chosen,
+                        .summary = Summary(chosen, rival, difference, candidates.size()) +
+                                   (is_refuted ? ", which was taken instead" : ""),
+                        .record = {}};
     record_["tasks"] = TaskNames();
     for (const ProblemSource& source : options_.sources) {
       for (const std::string& knob : source.knobs) record_["knobs"].push_back(source.task + "." + knob);
@@ -190,8 +195,8 @@ class Chooser {
   }
 
   // On problems that had no part in the choice: what the winner is worth beside its rival.
-  std::string Check(const PolicyCandidate& chosen, const PolicyCandidate& rival, size_t num_candidates) {
-    const int64_t num_fresh = options_.max_answers / 8;  // of each of the two
+  Estimate Check(const PolicyCandidate& chosen, const PolicyCandidate& rival) {
+    const int64_t num_fresh = NumFresh();
     StudyPlan plan{.problems = CalibrationProblems(options_.sources, options_.seed + 2, num_fresh),
                    .max_tokens = options_.max_tokens,
                    .seed = options_.seed};
@@ -207,14 +212,20 @@ class Chooser {
                         {"accuracy", EstimateJson(ClusteredMean(a))},
                         {"against", CandidateJson(rival)},
                         {"difference", EstimateJson(difference)}};
-    const std::string kind = rival.is_fixed() ? "the best fixed temperature" : "the best two temperatures";
-    return fmt::format(
-        "chosen among {} candidates on {} calibration problems of {} ({} answers); on {} fresh ones {} "
-        "points right, "
-        "{} to {} ({})",
-        num_candidates, num_problems_, fmt::join(TaskNames(), ", "), num_answers_, num_fresh,
-        PercentText(ClusteredMean(a)), PointsText(difference), kind, NameOf(rival));
+    return difference;
   }
+
+  std::string Summary(const PolicyCandidate& chosen, const PolicyCandidate& rival, const Estimate& difference,
+                      size_t num_candidates) const {
+    return fmt::format(
+        "{} won among {} candidates on {} calibration problems of {} ({} answers in all); on {} fresh ones "
+        "it was {} "
+        "points from the best {} ({})",
+        NameOf(chosen), num_candidates, num_problems_, fmt::join(TaskNames(), ", "), num_answers_, NumFresh(),
+        PointsText(difference), rival.is_fixed() ? "fixed temperature" : "two temperatures", NameOf(rival));
+  }
+
+  int64_t NumFresh() const { return options_.max_answers / 8; }  // problems of the check, for each of the two
 
   StudyStore& store_;
   AnswerSource& source_;

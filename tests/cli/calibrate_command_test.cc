@@ -89,7 +89,7 @@ TEST_F(Calibrate, ChoosesTemperatures) {
       "--try-t-high", "0.9",  "--budget",  "200",      "--store",      store};
   const Result result = RunProgram(flags);
   ASSERT_EQ(result.status, 0) << result.err;
-  EXPECT_THAT(result.out, HasSubstr("chosen among 3 candidates on"));
+  EXPECT_THAT(result.out, HasSubstr(" won among 3 candidates on "));
   const Json written = Written();
   const Json& choice = written["choice"];
   EXPECT_EQ(choice["tasks"], (Json{"dag", "equation"}));

@@ -68,7 +68,7 @@ TEST(PolicyChoice, FindsTwoTemperaturesWhereTheyAreBetter) {
   EXPECT_LE(choosing.source.num_answered, 12'000);
   EXPECT_EQ(record["check"]["against"]["t_low"], record["check"]["against"]["t_high"]);
   EXPECT_GT(record["check"]["difference"]["low"], 0);
-  EXPECT_THAT(choosing.choice.summary, HasSubstr("the best fixed temperature (T "));
+  EXPECT_THAT(choosing.choice.summary, HasSubstr("from the best fixed temperature (T "));
 }
 
 TEST(PolicyChoice, TakesAFixedTemperatureWhereThatIsBetter) {
@@ -80,7 +80,26 @@ TEST(PolicyChoice, TakesAFixedTemperatureWhereThatIsBetter) {
   EXPECT_EQ(choosing.choice.chosen.t_low, 0.3);
   EXPECT_EQ(choosing.choice.chosen.t_high, 0.3);
   EXPECT_FALSE(choosing.choice.record.contains("percentiles"));
-  EXPECT_THAT(choosing.choice.summary, HasSubstr("the best two temperatures"));
+  EXPECT_THAT(choosing.choice.summary, HasSubstr("from the best two temperatures"));
+}
+
+// Luck in the race, seen through by the check: what is taken is the rival.
+TEST(PolicyChoice, TheCheckCanRefuteTheWinner) {
+  Choosing choosing;
+  int64_t num_asked = 0;
+  Choose(choosing,
+         {.sources = {{.task = "equation"}},
+          .max_answers = 4000,
+          .fixed = {0.3},
+          .t_low = {0.1},
+          .t_high = {0.8}},
+         [&](const Sampling& s) {
+           const bool is_racing = ++num_asked <= 200;  // of fixed ones at most: the race is short
+           return (s.policy == "fixed") == is_racing ? 0.9 : 0.3;
+         });
+  EXPECT_FALSE(choosing.choice.chosen.is_fixed());
+  EXPECT_LT(choosing.choice.record["check"]["difference"]["high"], 0);
+  EXPECT_THAT(choosing.choice.summary, HasSubstr("which was taken instead"));
 }
 
 // By the oracle, which finds a problem's split from its text alone.
