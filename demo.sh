@@ -2,11 +2,11 @@
 # The shipped model reasons on fresh problems in BF16, in NVFP4 and in NVFP4 with ReSET; then all three answer the
 # same further problems, and a table compares them.
 #
-#   ./demo.sh [SEED] [PROBLEMS]    SEED picks the problems (1), PROBLEMS is their number a task in the table (100)
+#   ./demo.sh [SEED] [PROBLEMS]    SEED picks the problems (1), PROBLEMS is their number a task in the table (20)
 set -euo pipefail
 cd "$(dirname "$0")"
 seed=${1:-1}
-problems=${2:-100}
+problems=${2:-20}
 
 build=build/demo
 fourstep=$build/fourstep
@@ -39,19 +39,6 @@ quantise() {
   "$fourstep" quantize "$model" "$nvfp4"
 }
 
-# generate TASK COUNT FLAGS...: problems of the difficulty that the shipped model is made for.
-generate() {
-  local task=$1 count=$2 knobs=()
-  shift 2
-  case $task in
-    countdown) knobs=(numbers=3) ;;
-    dag) knobs=(needed=3 distractors=1) ;;
-    ledger) knobs=(orders=3 items=3 shops=2 asked=2 length=5 similar=30) ;;
-    equation) knobs=(brackets=2 coefficient=9 solution=12) ;;
-  esac
-  "$fourstep" tasks generate "$task" --n "$count" "${knobs[@]/#/--knob=}" "$@"
-}
-
 # answer ARM FLAGS...: every arm draws with the same random numbers.
 answer() {
   local arm=$1
@@ -68,8 +55,8 @@ answer() {
 calibrate() {
   heading "Measuring the entropies of the NVFP4 model"
   local task
-  for task in "${tasks[@]}"; do generate "$task" 8 --split calibration --seed "$seed"; done |
-    "$fourstep" calibrate "$nvfp4" --problems - --max-tokens 600
+  for task in "${tasks[@]}"; do "$fourstep" tasks generate "$task" --n 4 --split calibration --seed "$seed"; done |
+    "$fourstep" calibrate "$nvfp4" --problems - --max-tokens 1024
 }
 
 reason() {
@@ -77,7 +64,7 @@ reason() {
   mkdir -p "$answers"
   local task arm
   for task in countdown equation; do
-    generate "$task" 1 --seed "$seed" >"$answers/problem.jsonl"
+    "$fourstep" tasks generate "$task" --n 1 --seed "$seed" >"$answers/problem.jsonl"
     for arm in "${arms[@]}"; do
       heading "$arm, $task"
       answer "$arm" --seed "$seed" --show steps --stats --batch "$answers/problem.jsonl" 2>&1 >"$answers/answer.jsonl"
@@ -105,7 +92,7 @@ compare() {
   local task arm pid pids files=()
   for task in "${tasks[@]}"; do
     echo "$task ..."
-    generate "$task" "$problems" --seed "$((seed + 1))" >"$answers/$task.problems"
+    "$fourstep" tasks generate "$task" --n "$problems" --seed "$((seed + 1))" >"$answers/$task.problems"
     pids=()
     for arm in "${arms[@]}"; do
       answer_and_grade "$arm" "$task" &

@@ -14,14 +14,14 @@ import sys
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from training.settings import SMALL, TASKS
+from training.settings import FULL, TASKS
 
-PROBLEMS_A_TASK, MAX_TOKENS = 8, 512
+PROBLEMS_A_TASK, MAX_TOKENS = 8, 1024
 
 
 def problems(program: str, task: str) -> list[dict]:
     command = [program, "tasks", "generate", task, "--split", "calibration", "--n", str(PROBLEMS_A_TASK), "--seed", "32"]
-    for knob in SMALL.evaluation_knobs[task]:
+    for knob in FULL.evaluation_knobs[task]:
         command += ["--knob", knob]
     return [json.loads(line) for line in subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()]
 

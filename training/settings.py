@@ -87,6 +87,12 @@ FULL = Settings(
         "ledger": ("orders=8..10", "items=8..10", "shops=4..6", "asked=3..4", "length=8..10", "similar=80..100"),
         "equation": ("brackets=3..6", "coefficient=20..60", "solution=20..60"),
     },
+    evaluation_knobs={  # what the study chose for the shipped model: training.study's difficulty
+        "countdown": ("numbers=5",),
+        "dag": ("needed=20",),
+        "ledger": ("orders=10", "items=10", "shops=6", "asked=4", "similar=100", "length=11"),
+        "equation": ("brackets=6", "coefficient=50", "solution=50"),
+    },
 )
 SMALL = Settings(
     model=ModelSettings(hidden=256, layers=6, heads=4, kv_heads=2, head_dim=64, intermediate=768),
