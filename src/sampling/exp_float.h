@@ -5,13 +5,17 @@
 #include <bit>
 #include <cstdint>
 
+#include "base/host_device.h"
+
 namespace fourstep {
 
+#if !defined(__CUDACC__)
 // Four floats and their bits, as GCC and Clang know them on every machine. A comparison gives lanes of 0 or
 // -1.
 using Float4 = float __attribute__((vector_size(16)));
 using Int4 = int32_t __attribute__((vector_size(16)));
 using Bits4 = uint32_t __attribute__((vector_size(16)));
+#endif
 
 // Below this, e^x counts as 0: the smallest normal floats.
 inline constexpr float kExpUnderflow = -87.0f;
@@ -20,7 +24,7 @@ inline constexpr float kExpUnderflow = -87.0f;
 // uint32_t or Bits4. x = n ln 2 + r with |r| <= ln 2 / 2; e^r by its Taylor polynomial of degree 7, whose
 // remainder is below 2^-27 there; ln 2 is split so that n times its high part is exact.
 template <class F, class U>
-inline F ExpNonPositive(F x) {
+FOURSTEP_HD F ExpNonPositive(F x) {
   constexpr float kLog2E = 0x1.715476p+0f, kLn2High = 0x1.62e4p-1f, kLn2Low = 0x1.7f7d1cp-20f;
   constexpr float kRoundToInteger = 0x1.8p23f;  // adding it leaves the integer in the low bits
   const F zero = {}, underflow = zero + kExpUnderflow;
@@ -38,11 +42,13 @@ inline F ExpNonPositive(F x) {
   return x > underflow ? scaled : zero;
 }
 
-inline float ExpNonPositive(float x) {
+FOURSTEP_HD float ExpNonPositive(float x) {
   return ExpNonPositive<float, uint32_t>(x);
 }
+#if !defined(__CUDACC__)
 inline Float4 ExpNonPositive(Float4 x) {
   return ExpNonPositive<Float4, Bits4>(x);
 }
+#endif
 
 }  // namespace fourstep
