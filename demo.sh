@@ -25,7 +25,7 @@ build() {
   mkdir -p "$build"
   tools/install_packages.sh
   local log=$build/build.log
-  if ! { cmake -S . -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DFOURSTEP_DEVELOPER=OFF &&
+  if ! { cmake -S . -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DFOURSTEP_DEVELOPER=OFF -DFOURSTEP_CUDA=OFF &&
     cmake --build "$build" --target fourstep; } >"$log" 2>&1; then
     tail -n 20 "$log" >&2
     exit 1

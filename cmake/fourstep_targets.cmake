@@ -13,6 +13,21 @@ if(CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
   set(CMAKE_CXX_COMPILER_LAUNCHER ${CCACHE})
 endif()
 
+# The CUDA backend is built where nvcc is found. CMake wants the architectures before it looks at the compiler.
+set(FOURSTEP_CUDA_ARCHITECTURES "80;89;90" CACHE STRING "GPU architectures to compile for, as CMake names them")
+set(FOURSTEP_HAS_CUDA OFF)
+if(FOURSTEP_CUDA)
+  set(CMAKE_CUDA_ARCHITECTURES ${FOURSTEP_CUDA_ARCHITECTURES})
+  find_program(FOURSTEP_NVCC nvcc HINTS /usr/local/cuda/bin)
+  if(FOURSTEP_NVCC)
+    set(CMAKE_CUDA_COMPILER ${FOURSTEP_NVCC})
+    enable_language(CUDA)
+    set(CMAKE_CUDA20_STANDARD_COMPILE_OPTION -std=c++20)  # CMake 3.25 does not know that nvcc 13 has it
+    find_package(CUDAToolkit REQUIRED)
+    set(FOURSTEP_HAS_CUDA ON)
+  endif()
+endif()
+
 if(FOURSTEP_STATIC)
   set(CMAKE_FIND_LIBRARY_SUFFIXES .a)
 endif()
@@ -46,6 +61,7 @@ target_compile_options(fourstep_flags INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-Wall 
                        $<$<COMPILE_LANG_AND_ID:CXX,GNU>:-Wno-restrict>
                        # Under sanitizers Clang leaves loops scalar that are marked as SIMD: slow, not wrong.
                        $<$<COMPILE_LANG_AND_ID:CXX,Clang>:-Wno-pass-failed>)
+target_compile_options(fourstep_flags INTERFACE $<$<COMPILE_LANGUAGE:CUDA>:--expt-relaxed-constexpr>)
 if(FOURSTEP_DEVELOPER)
   target_compile_options(fourstep_flags INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-Werror>)
 endif()
@@ -54,7 +70,9 @@ if(FOURSTEP_SANITIZE)
                          -fno-sanitize-recover=all)
   target_link_options(fourstep_flags INTERFACE -fsanitize=${FOURSTEP_SANITIZE})
 endif()
-if(FOURSTEP_STATIC)
+if(FOURSTEP_STATIC AND FOURSTEP_HAS_CUDA)  # the driver is a shared library, and so must libc be then
+  target_link_options(fourstep_flags INTERFACE -static-libgcc -static-libstdc++)
+elseif(FOURSTEP_STATIC)
   target_link_options(fourstep_flags INTERFACE -static)
 endif()
 if(FOURSTEP_FUZZ)

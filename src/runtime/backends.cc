@@ -5,6 +5,10 @@
 
 #include "base/error.h"
 #include "cpu/cpu_backend.h"
+#if defined(FOURSTEP_HAS_CUDA)
+#include "cuda/cuda_backend.h"
+#include "cuda/read_bandwidth.h"
+#endif
 #include "fourstep/engine.h"
 #include "reference/reference_backend.h"
 
@@ -21,6 +25,9 @@ constexpr Entry kBackends[] = {
      [](const BackendOptions& o) {
        return MakeCpuBackend({.path = o.cpu_path, .num_threads = o.num_threads, .max_rows = o.max_rows});
      }},
+#if defined(FOURSTEP_HAS_CUDA)
+    {"cuda", [](const BackendOptions& o) { return MakeCudaBackend({.max_rows = o.max_rows}); }},
+#endif
     {"reference", [](const BackendOptions& o) { return MakeReferenceBackend({.max_rows = o.max_rows}); }},
 };
 
@@ -32,6 +39,13 @@ std::unique_ptr<Backend> MakeBackend(const BackendOptions& options) {
   }
   throw Errorf("backend", "\"{}\" is not one of {}", Printable(options.name),
                fmt::join(BackendNames(), ", "));
+}
+
+std::optional<double> DeviceReadGbps([[maybe_unused]] const std::string& backend) {
+#if defined(FOURSTEP_HAS_CUDA)
+  if (backend == "cuda" && CountCudaDevices() > 0) return MeasureCudaReadGbps();
+#endif
+  return std::nullopt;
 }
 
 std::vector<std::string> BackendNames() {

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -19,5 +20,8 @@ struct BackendOptions {
 
 // Throws Error naming the choices for another name, or where the machine lacks what the options ask for.
 std::unique_ptr<Backend> MakeBackend(const BackendOptions& options);
+
+// GB/s at which the memory of a device can be read, measured; nothing for backends that use the host's.
+std::optional<double> DeviceReadGbps(const std::string& backend);
 
 }  // namespace fourstep

@@ -1,0 +1,359 @@
+// A step: operations recorded, then run as a graph or launch by launch.
+#include <algorithm>
+
+#include "cuda/cuda_impl.h"
+
+namespace fourstep::cuda {
+namespace {
+
+// Steps of more rows than this are long enough to launch kernel by kernel.
+constexpr int32_t kMaxGraphRows = 64;
+constexpr size_t kMaxGraphs = 96;
+constexpr size_t kStagingValues = 1 << 16;
+
+}  // namespace
+
+// --- Recording
+
+void CudaBackend::CheckBatch(const Batch& batch) const {
+  FOURSTEP_CHECK(batch.num_rows() <= max_rows_, "{} rows", batch.num_rows());
+  FOURSTEP_CHECK(batch.positions.size() == batch.tokens.size() && batch.slots.size() == batch.tokens.size() &&
+                 batch.draw_rows.size() <= batch.tokens.size());
+  for (size_t r = 0; r < batch.tokens.size(); ++r) {
+    FOURSTEP_CHECK(batch.slots[r] >= 0 && batch.positions[r] >= 0 && batch.tokens[r] >= kLastDrawnToken,
+                   "row {}: slot {}, position {}, token {}", r, batch.slots[r], batch.positions[r],
+                   batch.tokens[r]);
+    if (batch.tokens[r] == kLastDrawnToken)
+      FOURSTEP_CHECK(batch.slots[r] < num_slots_, "slot {}", batch.slots[r]);
+  }
+}
+
+void CudaBackend::BeginStep(const Batch& batch) {
+  FOURSTEP_CHECK(!in_step_);
+  CheckBatch(batch);
+  in_step_ = true;
+  has_split_ = false;
+  program_.clear();
+  shape_ = {.num_rows = batch.num_rows(),
+            .num_draws = static_cast<int32_t>(batch.draw_rows.size()),
+            .max_blocks = batch.max_blocks};
+  max_context_ = max_token_ = 0;
+  for (const int32_t position : batch.positions) max_context_ = std::max(max_context_, position + 1);
+  for (const int32_t token : batch.tokens) max_token_ = std::max(max_token_, token);
+  Upload(batch);
+}
+
+void CudaBackend::SetForm(Activation& out, LinearId consumer) {
+  out.consumer = {};
+  if (consumer.id < 0) return;
+  FOURSTEP_CHECK(linear(consumer).view().k == out.width, "consumer reads {} values, rows have {}",
+                 linear(consumer).view().k, out.width);
+  if (linear(consumer).reads_special_form()) out.consumer = consumer;
+}
+
+void CudaBackend::ExpectForm(const Activation& x, LinearId reader) const {
+  const PackedLinear& l = linear(reader);
+  FOURSTEP_CHECK(l.view().k == x.width, "linear reads {} values, rows have {}", l.view().k, x.width);
+  const bool fits = x.consumer.id < 0 ? !l.reads_special_form() : l.ReadsFormOf(linear(x.consumer));
+  FOURSTEP_CHECK(fits, "rows are not in the form that linear {} reads", reader.id);
+}
+
+void CudaBackend::Embed(ActivationId out, EmbeddingId table) {
+  Activation& to = activation(out);
+  const Embedding& from = embeddings_.at(static_cast<size_t>(table.id));
+  FOURSTEP_CHECK(from.stride == to.stride && max_token_ < from.n, "token {} of {}", max_token_, from.n);
+  SetForm(to, {});
+  program_.push_back({.kind = Kind::kEmbed, .out = out.id, .x = table.id});
+}
+
+void CudaBackend::Norm(ActivationId out, ActivationId x, VectorId weight, float epsilon, LinearId consumer) {
+  Activation& to = activation(out);
+  const Activation& from = activation(x);
+  FOURSTEP_CHECK(from.consumer.id < 0 && from.width == to.width &&
+                     vector_sizes_.at(static_cast<size_t>(weight.id)) == from.width,
+                 "norm of {} values to {}", from.width, to.width);
+  SetForm(to, consumer);
+  program_.push_back({.kind = Kind::kNorm,
+                      .out = out.id,
+                      .x = x.id,
+                      .linear = to.consumer.id,
+                      .vector = weight.id,
+                      .epsilon = epsilon});
+}
+
+void CudaBackend::Linear(ActivationId out, ActivationId x, LinearId linear_id) {
+  Activation& to = activation(out);
+  ExpectForm(activation(x), linear_id);
+  FOURSTEP_CHECK(linear(linear_id).view().n == to.width, "{} outputs, rows have {}",
+                 linear(linear_id).view().n, to.width);
+  SetForm(to, {});
+  program_.push_back({.kind = Kind::kLinear, .out = out.id, .x = x.id, .linear = linear_id.id});
+}
+
+void CudaBackend::LinearResidual(ActivationId residual, ActivationId x, LinearId linear_id) {
+  const Activation& to = activation(residual);
+  ExpectForm(activation(x), linear_id);
+  FOURSTEP_CHECK(linear(linear_id).view().n == to.width && to.consumer.id < 0, "{} outputs, rows have {}",
+                 linear(linear_id).view().n, to.width);
+  program_.push_back({.kind = Kind::kResidual, .out = residual.id, .x = x.id, .linear = linear_id.id});
+}
+
+void CudaBackend::GatedLinear(ActivationId out, ActivationId x, LinearId gate_up, LinearId consumer) {
+  Activation& to = activation(out);
+  ExpectForm(activation(x), gate_up);
+  FOURSTEP_CHECK(linear(gate_up).view().pair_outputs == to.width, "{} gated outputs, rows have {}",
+                 linear(gate_up).view().pair_outputs, to.width);
+  SetForm(to, consumer);
+  program_.push_back(
+      {.kind = Kind::kGated, .out = out.id, .x = x.id, .linear = gate_up.id, .vector2 = to.consumer.id});
+}
+
+void CudaBackend::RotateAndAppend(ActivationId qkv, int32_t layer, VectorId q_norm, VectorId k_norm,
+                                  float epsilon) {
+  const Activation& x = activation(qkv);
+  FOURSTEP_CHECK(x.consumer.id < 0 && x.width == cache_shape_.attention.qkv_width() && layer >= 0 &&
+                     layer < cache_shape_.num_layers,
+                 "qkv of width {}, layer {}", x.width, layer);
+  program_.push_back({.kind = Kind::kRotate,
+                      .x = qkv.id,
+                      .vector = q_norm.id,
+                      .vector2 = k_norm.id,
+                      .layer = layer,
+                      .epsilon = epsilon});
+}
+
+void CudaBackend::Attention(ActivationId out, ActivationId qkv, int32_t layer, LinearId consumer) {
+  Activation& to = activation(out);
+  FOURSTEP_CHECK(to.width == cache_.num_heads * cache_.head_dim && layer >= 0 &&
+                 layer < cache_shape_.num_layers);
+  SetForm(to, consumer);
+  program_.push_back(
+      {.kind = Kind::kAttention, .out = out.id, .x = qkv.id, .linear = to.consumer.id, .layer = layer});
+}
+
+void CudaBackend::Head(ActivationId x, VectorId norm, float epsilon, LinearId head) {
+  const Activation& from = activation(x);
+  FOURSTEP_CHECK(from.consumer.id < 0 && linear(head).view().k == from.width);
+  if (head_rows_.width != from.width) {
+    head_rows_ = {
+        DeviceArray<uint16_t>(static_cast<size_t>(max_rows_) * static_cast<size_t>(from.stride), "head"),
+        from.width,
+        from.stride,
+        {}};
+    DropGraphs();
+  }
+  ReserveLogits(shape_.num_draws, linear(head).view().n);
+  program_.push_back(
+      {.kind = Kind::kHead, .x = x.id, .linear = head.id, .vector = norm.id, .epsilon = epsilon});
+}
+
+void CudaBackend::Draw() {
+  program_.push_back({.kind = Kind::kDraw});
+}
+
+void CudaBackend::EndStep() {
+  FOURSTEP_CHECK(in_step_);
+  in_step_ = false;
+  RunProgram();
+}
+
+// --- What a step works on
+
+// Brings `to` to `wanted`. Small pieces travel through a ring of pinned memory; the host waits where it laps
+// the device, which a run of steps that upload nothing never does.
+void CudaBackend::UploadArray(std::vector<int32_t>& held, std::span<const int32_t> wanted, int32_t* to) {
+  if (wanted.empty()) return;
+  if (held.size() >= wanted.size() && std::equal(wanted.begin(), wanted.end(), held.begin())) return;
+  if (held.size() < wanted.size()) held.resize(wanted.size());
+  std::copy(wanted.begin(), wanted.end(), held.begin());
+  if (staging_.size() == 0) staging_ = PinnedArray<int32_t>(kStagingValues);
+  for (size_t done = 0; done < wanted.size();) {
+    const size_t count = std::min(wanted.size() - done, staging_.size() / 2);
+    if (staging_at_ + count > staging_.size()) {
+      FOURSTEP_CUDA(cudaStreamSynchronize(stream_));
+      staging_at_ = 0;
+    }
+    int32_t* from = staging_.data() + staging_at_;
+    std::copy_n(wanted.begin() + static_cast<ptrdiff_t>(done), count, from);
+    FOURSTEP_CUDA(cudaMemcpyAsync(to + done, from, count * sizeof(int32_t), cudaMemcpyHostToDevice, stream_));
+    staging_at_ += count;
+    done += count;
+  }
+}
+
+void CudaBackend::ReserveTables(size_t count) {
+  if (count <= block_tables_.size()) return;
+  FOURSTEP_CUDA(cudaStreamSynchronize(stream_));
+  block_tables_ = DeviceArray<int32_t>(count, "block tables");
+  held_.block_tables.clear();
+  DropGraphs();
+}
+
+void CudaBackend::Upload(const Batch& batch) {
+  ReserveTables(batch.block_tables.size());
+  UploadArray(held_.tokens, batch.tokens, tokens_.data());
+  UploadArray(held_.positions, batch.positions, positions_.data());
+  UploadArray(held_.slots, batch.slots, slots_.data());
+  UploadArray(held_.draw_rows, batch.draw_rows, draw_rows_.data());
+  UploadArray(held_.block_tables, batch.block_tables, block_tables_.data());
+  step_ = {.tokens = tokens_.data(),
+           .positions = positions_.data(),
+           .slots = slots_.data(),
+           .draw_rows = draw_rows_.data(),
+           .block_tables = block_tables_.data(),
+           .max_blocks = batch.max_blocks};
+}
+
+// --- Running
+
+void CudaBackend::DropGraphs() {
+  for (const Graph& graph : graphs_) {
+    if (graph.exec != nullptr) (void)cudaGraphExecDestroy(graph.exec);
+  }
+  graphs_.clear();
+}
+
+void CudaBackend::RunProgram() {
+  const bool draws = !program_.empty() && program_.back().kind == Kind::kDraw;
+  if (draws) {
+    num_launched_ += static_cast<uint64_t>(shape_.num_draws);
+    FOURSTEP_CHECK(num_launched_ - num_read_ <= ring_.size(), "{} records were not read",
+                   num_launched_ - num_read_);
+  }
+  const bool may_capture = !has_split_ && shape_.num_rows <= kMaxGraphRows;
+  const auto found = std::find_if(graphs_.begin(), graphs_.end(),
+                                  [&](const Graph& g) { return g.shape == shape_ && g.program == program_; });
+  if (!may_capture) {
+    LaunchAll();
+  } else if (found == graphs_.end()) {
+    if (graphs_.size() < kMaxGraphs) graphs_.push_back({shape_, program_, nullptr});
+    LaunchAll();
+  } else {
+    if (found->exec == nullptr) {  // the second time: it will come again
+      cudaGraph_t graph;
+      FOURSTEP_CUDA(cudaStreamBeginCapture(stream_, cudaStreamCaptureModeThreadLocal));
+      is_capturing_ = true;
+      LaunchAll();
+      is_capturing_ = false;
+      FOURSTEP_CUDA(cudaStreamEndCapture(stream_, &graph));
+      FOURSTEP_CUDA(cudaGraphInstantiate(&found->exec, graph, 0));
+      FOURSTEP_CUDA(cudaGraphDestroy(graph));
+    }
+    FOURSTEP_CUDA(cudaGraphLaunch(found->exec, stream_));
+  }
+  if (draws) {  // the device did the same (LaunchDraw)
+    for (int32_t d = 0; d < shape_.num_draws; ++d) {
+      const auto row = static_cast<size_t>(held_.draw_rows[static_cast<size_t>(d)]);
+      held_.tokens[row] = kLastDrawnToken;
+      ++held_.positions[row];
+    }
+  }
+}
+
+void CudaBackend::LaunchAll() {
+  for (const Op& op : program_) LaunchOp(op);
+}
+
+RowForm CudaBackend::FormOf(LinearId consumer) const {
+  return consumer.id < 0 ? RowForm{} : linear(consumer).input_form();
+}
+
+void CudaBackend::LaunchOp(const Op& op) {
+  const int32_t rows = shape_.num_rows;
+  if (rows == 0) return;
+  switch (op.kind) {
+    case Kind::kEmbed:
+      return LaunchEmbed(activation({op.out}).view(), embeddings_[static_cast<size_t>(op.x)].values.data(),
+                         step_, last_tokens_.data(), rows, stream_);
+    case Kind::kNorm:
+      return LaunchNorm(activation({op.out}).view(), activation({op.x}).view(), VectorData({op.vector}),
+                        op.epsilon, FormOf({op.linear}), nullptr, rows, stream_);
+    case Kind::kLinear:
+      return LaunchLinearOp(op, Epilogue::kStore);
+    case Kind::kResidual:
+      return LaunchLinearOp(op, Epilogue::kResidual);
+    case Kind::kGated:
+      return LaunchLinearOp(op, Epilogue::kGated);
+    case Kind::kRotate:
+      return LaunchRotateAndAppend(LayerCache(op.layer), activation({op.x}).view(), step_,
+                                   VectorData({op.vector}), VectorData({op.vector2}), op.epsilon, rows,
+                                   stream_);
+    case Kind::kAttention:
+      return LaunchAttentionOp(op);
+    case Kind::kHead:
+      return LaunchHead(op);
+    case Kind::kDraw:
+      if (shape_.num_draws > 0) LaunchDraw(Sampling(), step_, shape_.num_draws, stream_);
+      return;
+  }
+}
+
+void CudaBackend::LaunchLinearOp(const Op& op, Epilogue epilogue) {
+  const RowsView x = activation({op.x}).view(), out = activation({op.out}).view();
+  LaunchLinear({.linear = linear({op.linear}).view(),
+                .x = x.values,
+                .x_stride = x.stride,
+                .num_rows = shape_.num_rows,
+                .out = out.values,
+                .out_stride = out.stride,
+                .epilogue = epilogue,
+                .form = FormOf({op.vector2})},
+               limits_, stream_);
+}
+
+void CudaBackend::LaunchAttentionOp(const Op& op) {
+  // Blocks of 16 values must not cross heads where the kernel is to quantise them; where they do, afterwards.
+  const RowForm form = FormOf({op.linear});
+  const bool is_apart = form.is_nvfp4 && cache_.head_dim % 16 != 0;
+  const RowsView out = activation({op.out}).view();
+  // A captured step is replayed at any context.
+  const int32_t context = is_capturing_ ? shape_.max_blocks * cache_.block_tokens : max_context_;
+  LaunchAttention(LayerCache(op.layer), out, activation({op.x}).view(), step_, is_apart ? RowForm{} : form,
+                  {attention_partial_.data(), attention_arrived_.data()}, context, shape_.num_rows, stream_);
+  if (is_apart) LaunchEncode(out, form, shape_.num_rows, stream_);
+}
+
+void CudaBackend::LaunchHead(const Op& op) {
+  if (shape_.num_draws == 0) return;
+  const LinearId head{op.linear};
+  LaunchNorm(head_rows_.view(), activation({op.x}).view(), VectorData({op.vector}), op.epsilon, FormOf(head),
+             draw_rows_.data(), shape_.num_draws, stream_);
+  LaunchLinear({.linear = linear(head).view(),
+                .x = head_rows_.values.data(),
+                .x_stride = head_rows_.stride,
+                .num_rows = shape_.num_draws,
+                .out = logits_.data(),
+                .out_stride = vocab_,
+                .epilogue = Epilogue::kLogits,
+                .form = {}},
+               limits_, stream_);
+}
+
+CacheView CudaBackend::LayerCache(int32_t layer) const {
+  CacheView cache = cache_;
+  const int64_t layer_values = static_cast<int64_t>(k_cache_.size()) / cache_shape_.num_layers;
+  cache.k = k_cache_.data() + layer * layer_values;
+  cache.v = v_cache_.data() + layer * layer_values;
+  return cache;
+}
+
+SamplingView CudaBackend::Sampling() const {
+  return {.logits = logits_.data(),
+          .vocab = vocab_,
+          .num_drawable = std::min(num_drawable_, vocab_),
+          .slots = slot_states_.data(),
+          .last_tokens = last_tokens_.data(),
+          .classes = classes_.data(),
+          .num_classes = static_cast<int32_t>(classes_.size()),
+          .stats = part_stats_.data(),
+          .part_mass = part_mass_.data(),
+          .list = list_.data(),
+          .list_count = list_count_.data(),
+          .num_done = num_done_.data(),
+          .ring = ring_.device_data(),
+          .num_written = num_written_.device_data(),
+          .next_record = next_record_.data(),
+          .ring_capacity = static_cast<int32_t>(ring_.size())};
+}
+
+}  // namespace fourstep::cuda

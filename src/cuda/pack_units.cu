@@ -1,0 +1,88 @@
+#include <cstring>
+
+#include "cuda/kernel_util.cuh"
+#include "cuda/launch.h"
+#include "cuda/linear_view.h"
+
+namespace fourstep::cuda {
+namespace {
+
+// Deals the bits of pair `i` of a word (codes of two inputs, 16 bits apart) as Unpack expects them.
+__device__ uint32_t PlacePair(int i, uint32_t code) {
+  const uint32_t sign = code >> 3, magnitude = code & 7u;
+  switch (i) {
+    case 0:
+      return sign << 15 | magnitude << 6;
+    case 1:
+      return sign << 12 | magnitude << 3;
+    case 2:
+      return sign << 9 | magnitude;
+    default:
+      return sign << 14 | (magnitude >> 2) << 13 | (magnitude >> 1 & 1u) << 11 | (magnitude & 1u) << 10;
+  }
+}
+
+// One thread a lane of a unit. codes [n, k / 2] and scales [n, k / 16] in the order of the stack.
+__global__ void PackFourBitKernel(LinearView v, const uint8_t* codes, const uint8_t* scales, uint8_t* units) {
+  const int64_t index = int64_t{blockIdx.x} * blockDim.x + threadIdx.x;
+  const int64_t unit_index = index / kWarpLanes;
+  if (unit_index >= int64_t{v.num_tiles} * v.num_units) return;
+  const int lane = static_cast<int>(index % kWarpLanes), g = lane / 4, t = lane % 4;
+  const int64_t tile = unit_index / v.num_units, unit = unit_index % v.num_units;
+  const int64_t first_input = unit * kUnitInputs + 16 * t;
+  uint8_t* out = units + unit_index * kFourBitUnitBytes;
+  uint32_t words[4] = {};
+  uint8_t lane_scales[2] = {};
+  for (int half = 0; half < 2; ++half) {
+    const int64_t row = OutputOfRow(v, static_cast<int32_t>(tile) * kTileOutputs + g + 8 * half);
+    if (row < 0 || first_input >= v.k) continue;
+    lane_scales[half] = scales[row * (v.k / 16) + first_input / 16];
+    for (int i = 0; i < 16; ++i) {
+      const int64_t input = first_input + i;
+      const uint32_t code = codes[row * (v.k / 2) + input / 2] >> (4 * (input % 2)) & 0xFu;
+      // Inputs 4 s .. 4 s + 3 are those of mma s: registers `half` and 2 + half, two inputs each.
+      words[i / 4] |= PlacePair((i % 4 / 2) * 2 + half, code) << (16 * (i % 2));
+    }
+  }
+  std::memcpy(out + 16 * lane, words, sizeof words);
+  std::memcpy(out + kFourBitScaleOffset + 2 * lane, lane_scales, sizeof lane_scales);
+}
+
+// One thread a lane of a unit. values [n, k] BF16 in the order of the stack.
+__global__ void PackBf16Kernel(LinearView v, const uint16_t* values, uint8_t* units) {
+  const int64_t index = int64_t{blockIdx.x} * blockDim.x + threadIdx.x;
+  const int64_t unit_index = index / kWarpLanes;
+  if (unit_index >= int64_t{v.num_tiles} * v.num_units) return;
+  const int lane = static_cast<int>(index % kWarpLanes), g = lane / 4, t = lane % 4;
+  const int64_t tile = unit_index / v.num_units, unit = unit_index % v.num_units;
+  auto* out = reinterpret_cast<uint16_t*>(units + unit_index * kBf16UnitBytes);
+  for (int half = 0; half < 2; ++half) {
+    const int64_t row = OutputOfRow(v, static_cast<int32_t>(tile) * kTileOutputs + g + 8 * half);
+    for (int i = 0; i < 16; ++i) {
+      const int64_t input = unit * kUnitInputs + 16 * t + i;
+      const int reg = (i % 4 / 2) * 2 + half;
+      out[((i / 4 * kWarpLanes + lane) * 4 + reg) * 2 + i % 2] =
+          row >= 0 && input < v.k ? values[row * v.k + input] : uint16_t{0};
+    }
+  }
+}
+
+int Blocks(int64_t threads) {
+  return static_cast<int>((threads + 255) / 256);
+}
+
+}  // namespace
+
+void PackFourBitUnits(const LinearView& view, const uint8_t* codes, const uint8_t* scales, uint8_t* units) {
+  const int64_t threads = int64_t{view.num_tiles} * view.num_units * kWarpLanes;
+  PackFourBitKernel<<<Blocks(threads), 256>>>(view, codes, scales, units);
+  FOURSTEP_CUDA(cudaGetLastError());
+}
+
+void PackBf16Units(const LinearView& view, const uint16_t* values, uint8_t* units) {
+  const int64_t threads = int64_t{view.num_tiles} * view.num_units * kWarpLanes;
+  PackBf16Kernel<<<Blocks(threads), 256>>>(view, values, units);
+  FOURSTEP_CUDA(cudaGetLastError());
+}
+
+}  // namespace fourstep::cuda

@@ -1,0 +1,41 @@
+// The form in which a row is stored for the linear that reads it (backend.h: AddActivation).
+//
+// Under W4A4 a row is quantised once, by the operation that makes it, and stored as e2m1(code) * e4m3(block
+// scale) in BF16: exact, because the product has six significant bits. The consumer's kernel is then the same
+// for W4A4 and W4A16, and the input scale is a factor of its outputs.
+#pragma once
+
+#include <cstdint>
+
+#include "cuda/kernel_util.cuh"
+#include "cuda/row_form.h"
+#include "formats/nvfp4.h"
+
+namespace fourstep::cuda {
+
+// x, rounded to BF16 and, where the consumer has them, times its factors and rounded again. `i`: its column.
+__device__ __forceinline__ float RoundForConsumer(float x, int i, const RowForm& form) {
+  x = RoundToBFloat16(x);
+  return form.pre_quant_scale != nullptr ? RoundToBFloat16(x * form.pre_quant_scale[i]) : x;
+}
+
+// NVFP4 of one value of a block whose largest magnitude is `amax`, decoded without the input scale. In
+// pieces of NvFp4::EncodeActivation, so that the lanes of a warp can share a block.
+__device__ __forceinline__ float QuantizeInBlock(float x, float amax, float inverse_scale) {
+  const uint8_t scale_code = E4M3::Encode(amax / E2M1::kMax * inverse_scale);
+  if (scale_code == 0) return 0.0f;
+  const float scale = E4M3::Decode(scale_code);
+  return E2M1::Decode(E2M1::Encode(x * (inverse_scale / scale))) * scale;
+}
+
+// One value a lane; 16 lanes in a row, the first at a multiple of 16, hold a block. All lanes must come.
+__device__ __forceinline__ float FormOfLane(float x, int i, const RowForm& form) {
+  x = RoundForConsumer(x, i, form);
+  if (!form.is_nvfp4) return x;
+  float amax = fabsf(x);
+  for (int distance = 8; distance > 0; distance /= 2)
+    amax = fmaxf(amax, __shfl_xor_sync(kAllLanes, amax, distance));
+  return QuantizeInBlock(x, amax, form.inverse_scale);
+}
+
+}  // namespace fourstep::cuda

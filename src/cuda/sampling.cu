@@ -1,0 +1,407 @@
+// Compiled without contraction of multiplications and additions: the weights of tokens must be those that the
+// host computes, bit for bit.
+#include "cuda/sampling.h"
+
+#include "base/philox.h"
+#include "cuda/kernel_util.cuh"
+#include "cuda/launch.h"
+#include "sampling/exp_float.h"
+#include "sampling/policy.h"
+
+namespace fourstep::cuda {
+namespace {
+
+constexpr int kStatThreads = 256, kPickThreads = 1024;
+constexpr uint64_t kFullWeight = uint64_t{1} << 40;
+constexpr uint64_t kDrawPurpose = 0;
+constexpr uint64_t kNoLimit = ~uint64_t{0};
+// Exponents from here on are listed. A row whose filters need more is read whole.
+constexpr float kListFloor = -12.0f;
+
+// The weight of a token in units of 2^-40 of the most probable one; `y` its exponent, <= 0.
+__device__ uint64_t WeightOf(float y) {
+  const float scaled = ExpNonPositive(y) * 0x1p20f;
+  const auto high = static_cast<int32_t>(scaled);
+  const auto low = static_cast<int32_t>((scaled - static_cast<float>(high)) * 0x1p20f);
+  return (static_cast<uint64_t>(high) << 20) + static_cast<uint64_t>(low);
+}
+
+template <class T, class Combine>
+__device__ T WarpReduce(T x, const Combine& combine) {
+  for (int distance = kWarpLanes / 2; distance > 0; distance /= 2)
+    x = combine(x, __shfl_xor_sync(kAllLanes, x, distance));
+  return x;
+}
+
+// Over the block, in an order that its size fixes; every thread gets it. `scratch`: one T a warp.
+template <class T, class Combine>
+__device__ T BlockReduce(T x, T* scratch, T neutral, const Combine& combine) {
+  x = WarpReduce(x, combine);
+  __syncthreads();
+  if (threadIdx.x % kWarpLanes == 0) scratch[threadIdx.x / kWarpLanes] = x;
+  __syncthreads();
+  const unsigned lane = threadIdx.x % kWarpLanes;
+  return WarpReduce(lane < blockDim.x / kWarpLanes ? scratch[lane] : neutral, combine);
+}
+struct Add {
+  template <class T>
+  __device__ T operator()(T a, T b) const {
+    return a + b;
+  }
+};
+struct Max {
+  template <class T>
+  __device__ T operator()(T a, T b) const {
+    return a > b ? a : b;
+  }
+};
+
+// Floats in an order of integers; NaN does not occur.
+__device__ uint32_t OrderedBits(float x) {
+  const uint32_t bits = __float_as_uint(x == 0 ? 0.0f : x);
+  return bits & 0x80000000u ? ~bits : bits | 0x80000000u;
+}
+
+// Most probable first, then lowest id.
+__device__ uint64_t RankKey(float logit, int token) {
+  return static_cast<uint64_t>(~OrderedBits(logit)) << 32 | static_cast<uint32_t>(token);
+}
+
+struct PartRange {
+  int begin, end;
+};
+__device__ PartRange RangeOf(int part, int vocab) {
+  return {static_cast<int>(int64_t{part} * vocab / kStatParts),
+          static_cast<int>(int64_t{part + 1} * vocab / kStatParts)};
+}
+
+// Block (part, draw).
+__global__ void StatsKernel(SamplingView v) {
+  WaitForPrevious();
+  LetNextBegin();
+  __shared__ double scratch_double[kWarpLanes];
+  __shared__ float scratch_float[kWarpLanes];
+  __shared__ uint64_t scratch_key[kWarpLanes];
+  const float* logits = v.logits + int64_t{blockIdx.y} * v.vocab;
+  const PartRange range = RangeOf(static_cast<int>(blockIdx.x), v.vocab);
+  float max = -INFINITY;
+  uint64_t best = ~uint64_t{0};  // rank of the best drawable token
+  int is_invalid = 0;
+  for (int i = range.begin + static_cast<int>(threadIdx.x); i < range.end; i += kStatThreads) {
+    const float x = logits[i];
+    if (!(x < INFINITY)) {
+      is_invalid = 1;
+      continue;
+    }
+    max = fmaxf(max, x);
+    if (i < v.num_drawable) best = min(best, RankKey(x, i));
+  }
+  max = BlockReduce(max, scratch_float, -INFINITY, Max{});
+  best = ~BlockReduce(~best, scratch_key, uint64_t{0}, Max{});
+  is_invalid = __syncthreads_or(is_invalid);
+  double sum = 0, weighted_sum = 0;
+  if (max > -INFINITY) {
+    for (int i = range.begin + static_cast<int>(threadIdx.x); i < range.end; i += kStatThreads) {
+      const float d = logits[i] - max;
+      const float e = ExpNonPositive(d);
+      sum += e;
+      weighted_sum += e > 0 ? d * e : 0.0f;
+    }
+  }
+  sum = BlockReduce(sum, scratch_double, 0.0, Add{});
+  weighted_sum = BlockReduce(weighted_sum, scratch_double, 0.0, Add{});
+  if (threadIdx.x != 0) return;
+  const bool has_drawable = best != ~uint64_t{0};
+  const auto argmax = static_cast<int32_t>(best & 0xFFFFFFFFu);
+  v.stats[blockIdx.y * kStatParts + blockIdx.x] = {.max = max,
+                                                   .drawable_max = has_drawable ? logits[argmax] : -INFINITY,
+                                                   .drawable_argmax = has_drawable ? argmax : -1,
+                                                   .is_invalid = is_invalid,
+                                                   .sum = sum,
+                                                   .weighted_sum = weighted_sum};
+}
+
+// Of a whole row, and what the policy says of it.
+struct RowDecision {
+  bool is_valid;
+  float entropy, log_sum_exp;  // nats
+  float max;                   // of the drawable tokens
+  int32_t argmax;              // the lowest of them
+  PolicyDecision policy;
+};
+
+// One warp; every lane gets the same.
+__device__ RowDecision Decide(const SamplingView& v, int draw, const SlotState& slot) {
+  const PartStats part = v.stats[draw * kStatParts + static_cast<int>(threadIdx.x % kWarpLanes)];
+  static_assert(kStatParts == kWarpLanes);
+  RowDecision r{};
+  const float max = WarpReduce(part.max, Max{});
+  r.max = WarpReduce(part.drawable_max, Max{});
+  r.is_valid = __any_sync(kAllLanes, part.is_invalid) == 0 && max > -INFINITY && r.max > -INFINITY;
+  if (!r.is_valid) return r;
+  const unsigned holders = __ballot_sync(kAllLanes, part.drawable_max == r.max);
+  r.argmax = __shfl_sync(kAllLanes, part.drawable_argmax, __ffs(static_cast<int>(holders)) - 1);
+  const double shift = part.max > -INFINITY ? static_cast<double>(part.max) - max : 0.0;
+  const double factor = part.max > -INFINITY ? exp(shift) : 0.0;
+  const double sum = WarpReduce(part.sum * factor, Add{});
+  const double weighted = WarpReduce((part.weighted_sum + shift * part.sum) * factor, Add{});
+  const double log_z = log(sum), entropy = log_z - weighted / sum;
+  r.entropy = static_cast<float>(entropy > 0 ? entropy : 0.0);
+  r.log_sum_exp = static_cast<float>(max + log_z);
+  r.policy = ChooseTemperature(slot.policy, slot.params.policy, r.entropy, logf(static_cast<float>(v.vocab)));
+  return r;
+}
+
+__device__ bool IsGreedy(const RowDecision& r) {
+  return r.policy.temperature <= kGreedyTemperature;
+}
+
+// Block (part, draw): the mass of the part at the row's temperature, and its likely tokens to the list.
+__global__ void WeighKernel(SamplingView v, StepView step) {
+  WaitForPrevious();
+  LetNextBegin();
+  __shared__ uint64_t scratch[kWarpLanes];
+  __shared__ RowDecision row;
+  const int draw = static_cast<int>(blockIdx.y);
+  const SlotState& slot = v.slots[step.slots[step.draw_rows[draw]]];
+  if (threadIdx.x < kWarpLanes) {
+    const RowDecision mine = Decide(v, draw, slot);
+    if (threadIdx.x == 0) row = mine;
+  }
+  __syncthreads();
+  if (!row.is_valid || IsGreedy(row)) return;
+  const float* logits = v.logits + int64_t{draw} * v.vocab;
+  const PartRange range = RangeOf(static_cast<int>(blockIdx.x), min(v.vocab, v.num_drawable));
+  uint64_t mass = 0;
+  for (int i = range.begin + static_cast<int>(threadIdx.x); i < range.end; i += kStatThreads) {
+    const float y = (logits[i] - row.max) / row.policy.temperature;
+    mass += WeightOf(y);
+    if (y >= kListFloor) {
+      const int place = atomicAdd(v.list_count + draw, 1);
+      if (place < kListCapacity) v.list[int64_t{draw} * kListCapacity + place] = {logits[i], i};
+    }
+  }
+  mass = BlockReduce(mass, scratch, uint64_t{0}, Add{});
+  if (threadIdx.x == 0) v.part_mass[draw * kStatParts + blockIdx.x] = mass;
+}
+
+// What filters choose among: the listed tokens of a row or all of them, those after `last_key` in rank left
+// out and those lighter than `min_weight`.
+struct Choice {
+  const float* logits;      // [count], or null
+  const ListedToken* list;  // [count] where logits is null
+  int count;
+  float max, temperature;
+  uint64_t last_key, min_weight;
+
+  // Calls visit(logit, token, weight) for this thread's share.
+  template <class Visit>
+  __device__ void ForEach(const Visit& visit) const {
+    for (int i = static_cast<int>(threadIdx.x); i < count; i += kPickThreads) {
+      const float logit = logits != nullptr ? logits[i] : list[i].logit;
+      const int token = logits != nullptr ? i : list[i].token;
+      const uint64_t weight = WeightOf((logit - max) / temperature);
+      if (weight >= min_weight && weight > 0 && RankKey(logit, token) <= last_key)
+        visit(logit, token, weight);
+    }
+  }
+};
+
+struct Selected {
+  uint64_t key, mass;  // mass: of the prefix that ends with it
+};
+
+// The first token, in the order of `key_of`, with which `tokens` tokens or `mass` of weight are reached, or
+// the last one. Eight bits of the key at a time, from `first_shift` down, by histograms. The whole block
+// calls.
+template <class KeyOf>
+__device__ Selected Select(const Choice& choice, const KeyOf& key_of, int first_shift, uint64_t tokens,
+                           uint64_t mass) {
+  constexpr int kBins = 256;
+  __shared__ unsigned long long bin_mass[kBins];
+  __shared__ unsigned int bin_count[kBins];
+  __shared__ uint64_t prefix, mass_before, tokens_before;
+  if (threadIdx.x == 0) prefix = mass_before = tokens_before = 0;
+  for (int shift = first_shift; shift >= 0; shift -= 8) {
+    if (threadIdx.x < kBins) {
+      bin_mass[threadIdx.x] = 0;
+      bin_count[threadIdx.x] = 0;
+    }
+    __syncthreads();
+    choice.ForEach([&](float logit, int token, uint64_t weight) {
+      const uint64_t key = key_of(logit, token);
+      if (shift < first_shift && key >> (shift + 8) != prefix) return;
+      const auto bin = static_cast<int>(key >> shift & 0xFF);
+      atomicAdd(bin_mass + bin, static_cast<unsigned long long>(weight));
+      atomicAdd(bin_count + bin, 1u);
+    });
+    __syncthreads();
+    if (threadIdx.x < kWarpLanes) {  // eight bins a lane
+      const int lane = static_cast<int>(threadIdx.x);
+      uint64_t my_mass = 0, my_tokens = 0;
+      for (int i = 0; i < 8; ++i) {
+        my_mass += bin_mass[8 * lane + i];
+        my_tokens += bin_count[8 * lane + i];
+      }
+      uint64_t sum_mass = my_mass, sum_tokens = my_tokens;  // of lanes up to this one
+      for (int distance = 1; distance < kWarpLanes; distance *= 2) {
+        const uint64_t m = __shfl_up_sync(kAllLanes, sum_mass, distance),
+                       n = __shfl_up_sync(kAllLanes, sum_tokens, distance);
+        if (lane >= distance) {
+          sum_mass += m;
+          sum_tokens += n;
+        }
+      }
+      const uint64_t before_mass = mass_before, before_tokens = tokens_before;
+      __syncwarp();
+      const bool is_met = before_mass + sum_mass >= mass || before_tokens + sum_tokens >= tokens;
+      const unsigned met = __ballot_sync(kAllLanes, is_met), used = __ballot_sync(kAllLanes, my_tokens > 0);
+      const int chosen =
+          met != 0 ? __ffs(static_cast<int>(met)) - 1 : kWarpLanes - 1 - __clz(static_cast<int>(used));
+      if (lane == chosen) {
+        uint64_t m = before_mass + sum_mass - my_mass, n = before_tokens + sum_tokens - my_tokens;
+        int bin = 8 * lane, last_used = bin;
+        uint64_t last_m = m, last_n = n;
+        for (; bin < 8 * lane + 8; ++bin) {
+          if (bin_count[bin] == 0) continue;
+          last_used = bin;
+          last_m = m;
+          last_n = n;
+          m += bin_mass[bin];
+          n += bin_count[bin];
+          if (m >= mass || n >= tokens) break;
+        }
+        prefix = prefix << 8 | static_cast<uint64_t>(last_used);
+        mass_before = last_m;
+        tokens_before = last_n;
+      }
+    }
+    __syncthreads();
+  }
+  // The key is whole now and names one token.
+  __shared__ uint64_t weight_of_it;
+  choice.ForEach([&](float logit, int token, uint64_t weight) {
+    if (key_of(logit, token) == prefix) weight_of_it = weight;
+  });
+  __syncthreads();
+  const Selected selected{prefix, mass_before + weight_of_it};
+  __syncthreads();
+  return selected;
+}
+
+__device__ uint64_t ScaledMass(double share, uint64_t mass) {
+  const auto scaled = static_cast<uint64_t>(ceil(share * static_cast<double>(mass)));
+  return scaled < 1 ? 1 : scaled > mass ? mass : scaled;
+}
+
+// top-k, then top-p of what is left, then min-p; then the inverse of the distribution in the order of ids.
+__device__ int PickToken(const SamplingView& v, int draw, const SlotState& slot, const RowDecision& row) {
+  __shared__ uint64_t scratch[kWarpLanes];
+  const SamplingParams& params = slot.params;
+  const auto by_rank = [](float logit, int token) { return RankKey(logit, token); };
+  const auto by_id = [](float, int token) { return static_cast<uint64_t>(token); };
+  uint64_t total = 0;
+  for (int part = 0; part < kStatParts; ++part) total += v.part_mass[draw * kStatParts + part];
+  const bool has_top_p = params.top_p < 1;
+  uint64_t wanted_mass = kNoLimit, wanted_tokens = kNoLimit;
+  if (params.top_k > 0) {
+    wanted_tokens = static_cast<uint64_t>(params.top_k);
+  } else if (has_top_p) {
+    wanted_mass = ScaledMass(params.top_p, total);
+  }
+  // Models are mostly sure: the best token alone is then all that is left.
+  if (wanted_tokens == 1 || wanted_mass <= kFullWeight) return row.argmax;
+
+  const int listed = v.list_count[draw];
+  Choice choice{.logits = nullptr,
+                .list = v.list + int64_t{draw} * kListCapacity,
+                .count = listed,
+                .max = row.max,
+                .temperature = row.policy.temperature,
+                .last_key = ~uint64_t{0},
+                .min_weight = 0};
+  const auto mass_of = [&] {
+    uint64_t mass = 0;
+    choice.ForEach([&](float, int, uint64_t weight) { mass += weight; });
+    return BlockReduce(mass, scratch, uint64_t{0}, Add{});
+  };
+  const bool is_listed =
+      listed <= kListCapacity && (static_cast<uint64_t>(listed) >= wanted_tokens || mass_of() >= wanted_mass);
+  if (!is_listed) {
+    choice.logits = v.logits + int64_t{draw} * v.vocab;
+    choice.count = min(v.vocab, v.num_drawable);
+  }
+  if (params.top_k > 0 || has_top_p) {
+    Selected kept = Select(choice, by_rank, 56, wanted_tokens, wanted_mass);
+    if (params.top_k > 0 && has_top_p)
+      kept = Select(choice, by_rank, 56, kNoLimit, ScaledMass(params.top_p, kept.mass));
+    choice.last_key = kept.key;
+  }
+  if (params.min_p > 0) choice.min_weight = ScaledMass(params.min_p, kFullWeight);
+  const uint64_t mass = mass_of();
+  const Philox4 bits = Philox(params.seed, static_cast<uint64_t>(slot.output_position), kDrawPurpose);
+  const uint64_t rest = __umul64hi(uint64_t{bits.v[0]} << 32 | bits.v[1], mass);
+  return static_cast<int>(Select(choice, by_id, 16, kNoLimit, rest + 1).key);
+}
+
+// One block a draw.
+__global__ __launch_bounds__(kPickThreads) void PickKernel(SamplingView v, StepView step) {
+  WaitForPrevious();
+  LetNextBegin();
+  __shared__ RowDecision shared_row;
+  const int draw = static_cast<int>(blockIdx.x), batch_row = step.draw_rows[draw],
+            slot_index = step.slots[batch_row];
+  SlotState& slot = v.slots[slot_index];
+  if (threadIdx.x < kWarpLanes) {
+    const RowDecision mine = Decide(v, draw, slot);
+    if (threadIdx.x == 0) shared_row = mine;
+  }
+  __syncthreads();
+  const RowDecision row = shared_row;
+  int token = -1;
+  if (row.is_valid) token = IsGreedy(row) ? row.argmax : PickToken(v, draw, slot, row);
+  __syncthreads();
+  if (threadIdx.x != 0) return;
+
+  TokenRecord record{};
+  record.slot = slot_index;
+  record.token = token;
+  record.output_position = slot.output_position;
+  record.step = slot.policy.step;
+  if (row.is_valid) {
+    record.temperature = IsGreedy(row) ? 0.0f : row.policy.temperature;
+    record.entropy = row.entropy;
+    record.step_entropy = row.policy.step_entropy;
+    record.mean_entropy = row.policy.mean_entropy;
+    record.threshold = row.policy.threshold;
+    record.logprob = v.logits[int64_t{draw} * v.vocab + token] - row.log_sum_exp;
+    const auto token_class =
+        token < v.num_classes ? static_cast<TokenClass>(v.classes[token]) : TokenClass::kOther;
+    Observe(slot.policy, slot.params.policy, row.entropy, token_class);
+    ++slot.output_position;
+  }
+  v.last_tokens[slot_index] = token;
+  step.tokens[batch_row] = -1;
+  step.positions[batch_row] += 1;
+  v.list_count[draw] = 0;
+
+  const uint64_t base = *v.next_record;
+  v.ring[(base + static_cast<uint64_t>(draw)) % static_cast<uint64_t>(v.ring_capacity)] = record;
+  __threadfence_system();
+  if (atomicAdd(v.num_done, 1) + 1 != static_cast<int>(gridDim.x)) return;
+  *v.num_done = 0;
+  *v.next_record = base + gridDim.x;
+  __threadfence_system();
+  *reinterpret_cast<volatile uint64_t*>(v.num_written) = base + gridDim.x;
+}
+
+}  // namespace
+
+void LaunchDraw(const SamplingView& view, const StepView& step, int32_t num_draws, cudaStream_t stream) {
+  const dim3 parts(kStatParts, static_cast<unsigned>(num_draws));
+  Launch(StatsKernel, parts, dim3(kStatThreads), 0, stream, view);
+  Launch(WeighKernel, parts, dim3(kStatThreads), 0, stream, view, step);
+  Launch(PickKernel, dim3(static_cast<unsigned>(num_draws)), dim3(kPickThreads), 0, stream, view, step);
+}
+
+}  // namespace fourstep::cuda

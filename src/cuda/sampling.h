@@ -1,0 +1,62 @@
+// From logits to the next token on the device: statistics, policy, filters, draw (sampling/sampler.h has the
+// definition; given the same logits and entropies the tokens are those of the host's sampler).
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include <cstdint>
+
+#include "backend/token_record.h"
+#include "cuda/step_view.h"
+#include "sampling/reset_policy.h"
+
+namespace fourstep::cuda {
+
+// The state of one slot's answer; all zero but params at its start.
+struct SlotState {
+  SamplingParams params;
+  PolicyState policy;
+  int32_t output_position;
+};
+
+inline constexpr int kStatParts = 32;       // blocks that share a row of logits
+inline constexpr int kListCapacity = 4096;  // likely tokens of a row
+
+// Of a part of a row.
+struct PartStats {
+  float max;           // of all logits of the part
+  float drawable_max;  // of those that may be drawn
+  int32_t drawable_argmax;
+  int32_t is_invalid;        // holds NaN or +infinity
+  double sum, weighted_sum;  // of e^d and d e^d, d = logit - max
+};
+
+struct ListedToken {
+  float logit;
+  int32_t token;
+};
+
+// Working memory of a step's draws and what is kept between steps, all on the device but `ring`.
+struct SamplingView {
+  const float* logits;  // [num_draws, vocab]
+  int32_t vocab, num_drawable;
+  SlotState* slots;        // [max_slots]
+  int32_t* last_tokens;    // [max_slots]
+  const uint8_t* classes;  // [num_classes] TokenClass by id
+  int32_t num_classes;
+  PartStats* stats;       // [max_draws, kStatParts]
+  uint64_t* part_mass;    // [max_draws, kStatParts]
+  ListedToken* list;      // [max_draws, kListCapacity]
+  int32_t* list_count;    // [max_draws], zero between steps
+  int32_t* num_done;      // one, zero between steps
+  TokenRecord* ring;      // [ring_capacity], memory of the host
+  uint64_t* num_written;  // one, memory of the host: records in the ring, ever
+  uint64_t* next_record;  // one: the same, for the device
+  int32_t ring_capacity;
+};
+
+// Draws of num_draws rows: draw d is of batch row step.draw_rows[d]. That row then holds kLastDrawnToken, one
+// position on: what the next step mostly wants.
+void LaunchDraw(const SamplingView& view, const StepView& step, int32_t num_draws, cudaStream_t stream);
+
+}  // namespace fourstep::cuda
