@@ -7,8 +7,7 @@
 #include <map>
 
 #include "base/error.h"
-#include "cpu/cpu_backend.h"
-#include "cpu/kernels.h"
+#include "contestants.h"
 #include "random_model.h"
 #include "reference/reference_backend.h"
 
@@ -90,17 +89,15 @@ bool SameBits(const Logits& a, const Logits& b) {
 TEST(Invariance, BatchSlotChunkAndThreads) {
   for (const RandomModelShape& shape : Shapes()) {
     std::map<std::string, Logits> by_path;
-    for (const std::string path : {"reference", "portable", "avx2", "avx512-vnni"}) {
-      if (path != "reference" && cpu::FindKernels(path.c_str()) == nullptr) continue;
-      const auto make = [&](int32_t threads) {
-        return path == "reference" ? MakeReferenceBackend({.max_rows = 80})
-                                   : MakeCpuBackend({.path = path, .num_threads = threads, .max_rows = 80});
-      };
+    std::vector<Contestant> contestants = Contestants();
+    contestants.push_back(
+        {"reference", false, [](int32_t) { return MakeReferenceBackend({.max_rows = 80}); }});
+    for (const auto& [path, has_threads, make] : contestants) {
       const Logits alone = RunSequence(*make(1), shape, {.slot = 0, .chunk = 1, .others = 0});
       for (const Plan& plan :
            std::vector<Plan>{{3, 1, 7}, {7, 41, 0, 5}, {2, 5, 3, 7}, {0, 16, 1}, {5, 3, 7, 11}}) {
         for (const int32_t threads : {1, 2, 5}) {
-          if (path == "reference" && threads > 1) continue;
+          if (!has_threads && threads > 1) continue;
           EXPECT_TRUE(SameBits(alone, RunSequence(*make(threads), shape, plan)))
               << path << " " << NumericsName(shape.numerics) << ": slot " << plan.slot << ", chunks of "
               << plan.chunk << ", beside " << plan.others << ", " << threads << " threads";
@@ -128,12 +125,12 @@ TEST(Invariance, BatchSlotChunkAndThreads) {
 
 // Greedy decoding through kLastDrawnToken equals feeding the arg-max back by hand.
 TEST(Life, LastDrawnTokenFeedsTheNextStep) {
-  for (const bool is_reference : {true, false}) {
-    const auto make = [&] {
-      return is_reference ? MakeReferenceBackend({.max_rows = 8}) : MakeCpuBackend({.max_rows = 8});
-    };
+  std::vector<Contestant> contestants = Contestants();
+  contestants.push_back({"reference", false, [](int32_t) { return MakeReferenceBackend({.max_rows = 80}); }});
+  for (const Contestant& contestant : contestants) {
+    SCOPED_TRACE(contestant.name);
     const RandomModelShape shape;
-    const auto a = make(), b = make();
+    const auto a = contestant.make(2), b = contestant.make(2);
     RandomModel by_slot(*a, shape, 3), by_hand(*b, shape, 3);
     SamplingParams greedy;
     greedy.policy.kind = PolicyKind::kGreedy;
@@ -164,8 +161,15 @@ TEST(Life, RefusesWhatItCannotDo) {
   EXPECT_THROW(MakeCpuBackend({.max_rows = 0}), Error);
   EXPECT_THROW(MakeCpuBackend({.num_threads = -1}), Error);
   EXPECT_THROW(MakeReferenceBackend({.max_rows = -1}), Error);
-  for (const bool is_reference : {true, false}) {
-    const auto b = is_reference ? MakeReferenceBackend({}) : MakeCpuBackend({});
+#if defined(FOURSTEP_HAS_CUDA)
+  EXPECT_THROW(MakeCudaBackend({.max_rows = 0}), Error);
+  EXPECT_THROW(MakeCudaBackend({.device = CountCudaDevices()}), Error);
+#endif
+  std::vector<Contestant> contestants = Contestants();
+  contestants.push_back({"reference", false, [](int32_t) { return MakeReferenceBackend({}); }});
+  for (const Contestant& contestant : contestants) {
+    SCOPED_TRACE(contestant.name);
+    const auto b = contestant.make(1);
     const RandomWeight w(16, 32, {}, 1), other_k(16, 48, {}, 2), other_scale(16, 32, {.input_amax = 3}, 3),
         dense(16, 32, {.format = WeightFormat::kBf16}, 4), mx(16, 32, {.format = WeightFormat::kMxFp4}, 5),
         scaled(16, 32, {.has_pre_quant_scale = true}, 6);

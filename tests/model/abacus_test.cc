@@ -33,22 +33,21 @@ std::vector<float> LogitsOf(Backend& backend, Model& model, const std::vector<in
 
 // Both round logits through BF16 activations, so that tokens nearly as likely as each other may change places.
 // Two that are a logit apart may not.
-TEST(Abacus, AnswersAsTransformersDoes) {
+void ExpectGoldens(Backend& backend) {
   constexpr double kCertainMargin = 1.0;
   const std::string text = ReadFile(kRoot / "tests/model/data/abacus_goldens.json", size_t{16} << 20);
   const Json goldens = ParseJson(text, "abacus_goldens.json");
   ASSERT_EQ(goldens.size(), 32u);
-  const std::unique_ptr<Backend> backend = MakeCpuBackend({.path = "", .num_threads = 1, .max_rows = 2048});
   Checkpoint checkpoint = Checkpoint::Open(kRoot / "models/abacus");
   const std::unique_ptr<Model> model = Model::Load(
-      checkpoint, *backend, {.numerics = {}, .max_slots = 1, .block_tokens = 16, .num_cache_blocks = 128});
+      checkpoint, backend, {.numerics = {}, .max_slots = 1, .block_tokens = 16, .num_cache_blocks = 128});
   const auto vocab = static_cast<size_t>(checkpoint.config().vocab_size);
   int64_t num_tokens = 0, num_certain = 0, num_same = 0, num_correct = 0;
   for (const Json& golden : goldens) {
     const auto tokens = golden["tokens"].get<std::vector<int32_t>>();
     const auto margins = golden["margins"].get<std::vector<double>>();
     const std::vector<float> logits =
-        LogitsOf(*backend, *model, golden["prompt"].get<std::vector<int32_t>>(), tokens);
+        LogitsOf(backend, *model, golden["prompt"].get<std::vector<int32_t>>(), tokens);
     ASSERT_EQ(logits.size(), tokens.size() * vocab);
     for (size_t t = 0; t < tokens.size(); ++t) {
       const auto row = logits.begin() + static_cast<ptrdiff_t>(t * vocab);
@@ -65,6 +64,17 @@ TEST(Abacus, AnswersAsTransformersDoes) {
   EXPECT_GT(num_certain, num_tokens / 2);
   EXPECT_GE(static_cast<double>(num_same), 0.98 * static_cast<double>(num_tokens));
   EXPECT_GE(num_correct, 8) << "transformers solves problems with it";
+}
+
+TEST(Abacus, AnswersAsTransformersDoes) {
+  ExpectGoldens(*MakeCpuBackend({.path = "", .num_threads = 1, .max_rows = 2048}));
+}
+
+TEST(Abacus, AnswersAsTransformersDoesOnTheGpu) {
+#if defined(FOURSTEP_HAS_CUDA)
+  if (CountCudaDevices() > 0) return ExpectGoldens(*MakeCudaBackend({.max_rows = 2048}));
+#endif
+  GTEST_SKIP() << "no GPU";
 }
 
 }  // namespace

@@ -18,6 +18,9 @@
 #include "checkpoint/safetensors.h"
 #include "cpu/cpu_backend.h"
 #include "cpu/kernels.h"
+#if defined(FOURSTEP_HAS_CUDA)
+#include "cuda/cuda_backend.h"
+#endif
 #include "formats/bfloat16.h"
 #include "model/model.h"
 #include "reference/reference_backend.h"
@@ -69,17 +72,23 @@ class Golden {
   TensorMap tensors_;
 };
 
-// "reference" and every CPU path that this machine has.
+// "reference", every CPU path that this machine has, and "cuda" where there is a GPU.
 inline std::vector<std::string> BackendsHere() {
   std::vector<std::string> names = {"reference"};
   for (const char* path : {"portable", "avx2", "avx512-vnni"})
     if (cpu::FindKernels(path) != nullptr) names.push_back(path);
+#if defined(FOURSTEP_HAS_CUDA)
+  if (CountCudaDevices() > 0) names.push_back("cuda");
+#endif
   return names;
 }
 
 // One thread: results do not depend on it (tests/backend), and these steps are too small for two.
 inline std::unique_ptr<Backend> MakeBackendHere(const std::string& name) {
   if (name == "reference") return MakeReferenceBackend({.max_rows = 64});
+#if defined(FOURSTEP_HAS_CUDA)
+  if (name == "cuda") return MakeCudaBackend({.max_rows = 64});
+#endif
   return MakeCpuBackend({.path = name, .num_threads = 1, .max_rows = 64});
 }
 
