@@ -14,7 +14,9 @@
 #include "cli/commands.h"
 #include "cli/model_options.h"
 #include "cli/read_bandwidth.h"
+#include "cli/shape_bench.h"
 #include "fourstep/engine.h"
+#include "model/published_shapes.h"
 
 namespace fourstep::cli {
 namespace {
@@ -26,6 +28,7 @@ struct DecodeOptions {
   std::vector<int32_t> batches = {1, 2, 4, 8};
   int32_t prompt_tokens = 256, tokens = 64;
   bool json = false;
+  ShapeBenchOptions shape;  // a shape's name in it: no checkpoint
 };
 
 double SecondsSince(Clock::time_point start) {
@@ -159,6 +162,23 @@ void Print(const DecodeOptions& options, const std::string& model, const EngineI
   }
 }
 
+void AddShapeOptions(CLI::App& decode, const std::shared_ptr<DecodeOptions>& options) {
+  const char* kGroup = "Random weights in place of a checkpoint";
+  decode.add_option("--shape", options->shape.shape, "Of a published model")
+      ->check(CLI::IsMember(PublishedShapeNames()))
+      ->option_text("NAME")
+      ->group(kGroup);
+  decode.add_option("--head", options->shape.head, "Format of the head: bf16 or nvfp4")
+      ->check(CLI::IsMember({"bf16", "nvfp4"}))
+      ->capture_default_str()
+      ->group(kGroup);
+  decode.add_option("--policy", options->shape.policies, "Policies to time, e.g. fixed,reset")
+      ->delimiter(',')
+      ->check(CLI::IsMember({"fixed", "greedy", "reset", "dynatemp"}))
+      ->capture_default_str()
+      ->group(kGroup);
+}
+
 void BenchDecode(DecodeOptions options) {
   const int32_t max_sequences = *std::max_element(options.batches.begin(), options.batches.end());
   if (options.model.context_tokens == 0)
@@ -192,7 +212,19 @@ void AddBenchCommand(CLI::App& app) {
       ->check(CLI::Range(1, 1 << 16))
       ->capture_default_str();
   decode->add_flag("--json", options->json, "One JSON object");
-  decode->callback([options] { BenchDecode(*options); });
+  AddShapeOptions(*decode, options);
+  decode->callback([options] {
+    if (options->shape.shape.empty()) return BenchDecode(*options);
+    ShapeBenchOptions shape = options->shape;
+    shape.backend = options->model.engine.backend;
+    shape.num_threads = options->model.engine.num_threads;
+    if (!options->model.engine.numerics.empty()) shape.numerics = {options->model.engine.numerics};
+    shape.batches = options->batches;
+    if (options->model.context_tokens > 0) shape.context_tokens = options->model.context_tokens;
+    shape.tokens = options->tokens;
+    shape.json = options->json;
+    RunShapeBench(shape);
+  });
 }
 
 }  // namespace fourstep::cli

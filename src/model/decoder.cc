@@ -4,37 +4,17 @@
 
 #include "base/check.h"
 #include "base/error.h"
-#include "model/layers.h"
 #include "model/rope.h"
 
 namespace fourstep {
 namespace {
 
-// Views into a checkpoint.
-struct LayerWeights {
-  std::span<const float> attention_norm, ffn_norm, q_norm, k_norm;
-  LinearStack qkv, o, gate_up, down;
-};
-
-struct DecoderWeights {
-  LinearWeight embedding;
-  std::vector<LayerWeights> layers;
-  std::span<const float> norm;
-  LinearStack head;  // empty where tied
-
-  std::vector<const LinearStack*> stacks() const {
-    std::vector<const LinearStack*> all = {&head};
-    for (const LayerWeights& l : layers) all.insert(all.end(), {&l.qkv, &l.o, &l.gate_up, &l.down});
-    return all;
-  }
-};
-
-LayerWeights ReadLayer(Checkpoint& checkpoint, int64_t index, const DecoderTraits& traits) {
+DecoderLayerWeights ReadLayer(Checkpoint& checkpoint, int64_t index, const DecoderTraits& traits) {
   const HfConfig& c = checkpoint.config();
   const std::string layer = fmt::format("model.layers.{}.", index), attention = layer + "self_attn.",
                     mlp = layer + "mlp.";
   const int64_t q = c.num_heads * c.head_dim, kv = c.num_kv_heads * c.head_dim;
-  LayerWeights w;
+  DecoderLayerWeights w;
   w.attention_norm = checkpoint.Vector(layer + "input_layernorm.weight", c.hidden_size);
   w.qkv = ReadStack(checkpoint,
                     {{attention + "q_proj", q}, {attention + "k_proj", kv}, {attention + "v_proj", kv}},
@@ -112,7 +92,7 @@ class Decoder final : public Model {
   void Bind(const DecoderWeights& weights) {
     Binder binder(b_, numerics_);
     embedding_ = binder.Embedding(weights.embedding);
-    for (const LayerWeights& w : weights.layers) {
+    for (const DecoderLayerWeights& w : weights.layers) {
       layers_.push_back({.attention_norm = binder.Vector(w.attention_norm),
                          .ffn_norm = binder.Vector(w.ffn_norm),
                          .q_norm = w.q_norm.empty() ? VectorId{} : binder.Vector(w.q_norm),
@@ -164,10 +144,20 @@ class Decoder final : public Model {
 
 }  // namespace
 
+std::vector<const LinearStack*> DecoderWeights::stacks() const {
+  std::vector<const LinearStack*> all = {&head};
+  for (const DecoderLayerWeights& l : layers) all.insert(all.end(), {&l.qkv, &l.o, &l.gate_up, &l.down});
+  return all;
+}
+
+std::unique_ptr<Model> BindDecoder(const HfConfig& config, const DecoderWeights& weights, Backend& backend,
+                                   const ModelOptions& options) {
+  return std::make_unique<Decoder>(config, weights, backend, options);
+}
+
 std::unique_ptr<Model> LoadDecoder(Checkpoint& checkpoint, Backend& backend, const ModelOptions& options,
                                    const DecoderTraits& traits) {
-  const DecoderWeights weights = ReadWeights(checkpoint, traits);
-  return std::make_unique<Decoder>(checkpoint.config(), weights, backend, options);
+  return BindDecoder(checkpoint.config(), ReadWeights(checkpoint, traits), backend, options);
 }
 
 void ExpectNoAttentionBias(const HfConfig& config) {

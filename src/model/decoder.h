@@ -3,7 +3,10 @@
 #pragma once
 
 #include <memory>
+#include <span>
+#include <vector>
 
+#include "model/layers.h"
 #include "model/model.h"
 
 namespace fourstep {
@@ -13,6 +16,25 @@ struct DecoderTraits {
   bool has_head_norms = false;  // RMSNorm of each q and k head before the rotation
   bool has_qkv_bias = false;
 };
+
+// Views into a checkpoint, or into whatever else holds weights.
+struct DecoderLayerWeights {
+  std::span<const float> attention_norm, ffn_norm;  // [hidden]
+  std::span<const float> q_norm, k_norm;            // [head_dim], or empty
+  LinearStack qkv, o, gate_up, down;
+};
+struct DecoderWeights {
+  LinearWeight embedding;
+  std::vector<DecoderLayerWeights> layers;
+  std::span<const float> norm;  // [hidden]
+  LinearStack head;             // empty where tied
+
+  std::vector<const LinearStack*> stacks() const;  // of all linears
+};
+
+// See Model::Load. The weights may go away afterwards.
+std::unique_ptr<Model> BindDecoder(const HfConfig& config, const DecoderWeights& weights, Backend& backend,
+                                   const ModelOptions& options);
 
 // See Model::Load.
 std::unique_ptr<Model> LoadDecoder(Checkpoint& checkpoint, Backend& backend, const ModelOptions& options,
