@@ -31,8 +31,8 @@ std::vector<float> LogitsOf(Backend& backend, Model& model, const std::vector<in
   return backend.ReadLogits();
 }
 
-// Both round logits through BF16 activations, so that tokens nearly as likely as each other may change places.
-// Two that are a logit apart may not.
+// Both round logits through BF16 activations, so that tokens nearly as likely as each other may change
+// places. Two that are a logit apart may not.
 void ExpectGoldens(Backend& backend) {
   constexpr double kCertainMargin = 1.0;
   const std::string text = ReadFile(kRoot / "tests/model/data/abacus_goldens.json", size_t{16} << 20);
