@@ -63,7 +63,10 @@ class StudySettings:
     slots: int = 4096  # sequences in flight
     max_tokens: int = 1024  # of a reply
     top_p: float = 0.95
+    levels: int = 8  # of a task's ladder of difficulty that are tried, from the easiest
     temperatures: tuple[float, ...] = (0.1, 0.2, 0.3, 0.45, 0.6, 0.8, 1.0)
+    t_lows: tuple[float, ...] = (0.1, 0.2, 0.3, 0.45, 0.6, 0.8)  # candidates of ReSET, with every higher t_high
+    t_highs: tuple[float, ...] = (0.6, 0.8, 1.0, 1.2)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,10 +115,11 @@ SMALL = Settings(
 )
 TINY = Settings(
     model=ModelSettings(hidden=128, layers=2, heads=2, kv_heads=1, head_dim=64, intermediate=256, vocab=512),
-    supervised=SupervisedSettings(rows=4, row_tokens=512, steps=12, warm_up_steps=2),
+    supervised=SupervisedSettings(rows=2, row_tokens=512, steps=9, warm_up_steps=2),
     reinforce=ReinforceSettings(groups=4, samples=4, rounds=2, updates=2, max_tokens=16, micro_batch_tokens=4096,
                                 compiled=False),
-    study=StudySettings(problems=6, calibration_problems=4, slots=128, max_tokens=16, temperatures=(0.1, 0.6)),
+    study=StudySettings(problems=3, calibration_problems=2, slots=128, max_tokens=16, levels=2, temperatures=(0.1, 0.6),
+                        t_lows=(0.3,), t_highs=(0.8, 1.0)),
     tokenizer_traces=200,
 )
 SIZES = {"full": FULL, "small": SMALL, "tiny": TINY}

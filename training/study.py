@@ -38,8 +38,6 @@ LADDERS = {
 }
 WANTED_ACCURACY = 0.65
 PUBLISHED = {"t_high": 1.0, "t_low": 0.3}  # the paper's T_high; its T_low is 0.1 to 0.4 by model
-T_LOW_CANDIDATES = (0.1, 0.2, 0.3, 0.45, 0.6, 0.8)
-T_HIGH_CANDIDATES = (0.6, 0.8, 1.0, 1.2)
 PERCENTILES = (75, 80, 85)
 
 
@@ -85,16 +83,17 @@ class Study:
     # --- 1
     def difficulty(self) -> dict:
         count = max(4, self.settings.study.calibration_problems // 2)
+        ladders = {task: LADDERS[task][: self.settings.study.levels] for task in TASKS}
         problems, places = [], []
         for task in TASKS:
-            for level, knobs in enumerate(LADDERS[task]):
+            for level, knobs in enumerate(ladders[task]):
                 problems += generate(task, "calibration", count, 1000 + level, knobs=knobs, threads=os.cpu_count() or 1)
                 places.append((task, level))
         right = self.run("bf16", problems, [fixed(0.6)])[0].correct.reshape(len(places), count).mean(1)
         ladder = {task: [] for task in TASKS}
         for (task, level), accuracy in zip(places, right.tolist(), strict=True):
-            ladder[task].append({"knobs": LADDERS[task][level], "accuracy": accuracy})
-            self.log.write(task=task, knobs=" ".join(LADDERS[task][level]), accuracy=accuracy)
+            ladder[task].append({"knobs": ladders[task][level], "accuracy": accuracy})
+            self.log.write(task=task, knobs=" ".join(ladders[task][level]), accuracy=accuracy)
         chosen = {task: min(levels, key=lambda level: abs(level["accuracy"] - WANTED_ACCURACY))["knobs"]
                   for task, levels in ladder.items()}
         return {"problems_a_level": count, "ladder": ladder, "knobs": chosen}
@@ -122,7 +121,7 @@ class Study:
         score = lambda result: float(result.correct.mean())  # noqa: E731
         fixed_scores = {f"{p.t_high:g}": score(r) for p, r in zip(policies, results, strict=True)}
         grid = [Policy(f"reset {high:g}/{low:g}", high, low, tau["80"])
-                for high in T_HIGH_CANDIDATES for low in T_LOW_CANDIDATES if low < high]
+                for high in self.settings.study.t_highs for low in self.settings.study.t_lows if low < high]
         grid_scores = {p.name: score(r) for p, r in zip(grid, self.run("w4a4", problems, grid), strict=True)}
         paper = [p for p in grid if p.t_high == PUBLISHED["t_high"]]
         best = max(grid, key=lambda p: grid_scores[p.name])
