@@ -1,6 +1,7 @@
 #include "analysis/model_analysis.h"
 
 #include <algorithm>
+#include <cmath>
 #include <numeric>
 #include <utility>
 
@@ -79,6 +80,16 @@ void CheckSameTokens(const Tokenizer& a, const Tokenizer& b) {
   if (!is_same) throw Error("analyze", "the two models do not have the same tokens");
 }
 
+// A trace from a file that was changed by others must not reach a model.
+void CheckTrace(const TokenTrace& trace, const Tokenizer& tokenizer, const std::string& path) {
+  const auto is_token = [&](int32_t id) { return id >= 0 && id < tokenizer.vocab_size(); };
+  const auto is_finite = [](float value) { return std::isfinite(value); };
+  if (!std::all_of(trace.tokens.begin(), trace.tokens.end(), is_token) ||
+      !std::all_of(trace.entropies.begin(), trace.entropies.end(), is_finite)) {
+    throw Error(Printable(path, 300), "a trace is damaged");
+  }
+}
+
 // The answers of `arm`, of the problems that `study` is about, in the order of problem and sample.
 ArmAnswers AnswersOf(StudyStore& store, const AnalysisOptions& options, const Prompts& prompts,
                      const std::string& arm) {
@@ -91,11 +102,12 @@ ArmAnswers AnswersOf(StudyStore& store, const AnalysisOptions& options, const Pr
     const auto arm_index = static_cast<size_t>(stored.key.arm - 1),
                problem = static_cast<size_t>(stored.key.problem - 1);
     if (arm_index >= arms.size() || problem >= problems.size() || arms[arm_index].name != arm ||
-        !wanted.contains(problems[problem].id)) {
+        stored.key.sample != 0 || !wanted.contains(problems[problem].id)) {
       return;
     }
     std::optional<TokenTrace> trace = store.Trace(stored.key);
     if (!trace) throw Error(Printable(store.path(), 300), "lacks the entropies of an answer");
+    CheckTrace(*trace, prompts.tokenizer(), store.path());
     result.answers.push_back({.problem = problems[problem].id,
                               .sample = stored.key.sample,
                               .is_right = stored.verdict.correct.value_or(false),

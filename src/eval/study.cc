@@ -36,7 +36,9 @@ Study::Study(StudyStore& store, StudyPlan plan, std::vector<ResolvedArm> arms)
   store_.ForEachAnswer(/*with_responses=*/false, [&](const StoredAnswer& answer) {
     const auto arm = arm_of.find(answer.key.arm);
     const auto problem = problem_of.find(answer.key.problem);
-    if (arm == arm_of.end() || problem == problem_of.end() || answer.key.sample >= plan_.samples) return;
+    if (arm == arm_of.end() || problem == problem_of.end() || answer.key.sample < 0 ||
+        answer.key.sample >= plan_.samples)
+      return;
     Count(arm->second, problem->second, answer.key, answer.verdict);
   });
 }

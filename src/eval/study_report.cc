@@ -47,7 +47,7 @@ Outcomes ReadOutcomes(StudyStore& store) {
   std::map<std::pair<int64_t, int64_t>, std::vector<Outcome>> answers;  // by problem, arm
   std::set<int64_t> arms_with_answers;
   store.ForEachAnswer(/*with_responses=*/false, [&](const StoredAnswer& answer) {
-    if (answer.key.sample >= outcomes.num_samples) return;
+    if (answer.key.sample < 0 || answer.key.sample >= outcomes.num_samples) return;
     arms_with_answers.insert(answer.key.arm);
     answers[{answer.key.problem, answer.key.arm}].push_back(
         {answer.verdict, answer.finish == "length", answer.num_tokens});
@@ -64,7 +64,7 @@ Outcomes ReadOutcomes(StudyStore& store) {
     std::vector<std::vector<Outcome>*> of_arms;
     for (const int64_t arm : arms_with_answers) {
       const auto found = answers.find({static_cast<int64_t>(problem) + 1, arm});
-      if (found == answers.end() || found->second.size() < static_cast<size_t>(outcomes.num_samples)) break;
+      if (found == answers.end() || found->second.size() != static_cast<size_t>(outcomes.num_samples)) break;
       of_arms.push_back(&found->second);
     }
     if (of_arms.size() < outcomes.arms.size()) continue;
@@ -181,6 +181,12 @@ std::vector<ComparisonResult> DeclaredComparisons(const Outcomes& outcomes,
   return comparisons;
 }
 
+// The identity as an object; as a string where a damaged file holds something else.
+Json IdentityJson(const std::string& identity) {
+  Json json = Json::parse(identity, nullptr, /*allow_exceptions=*/false);
+  return json.is_object() ? json : Json(identity);
+}
+
 // Where the bootstrap disagrees by so much of the half-width, the report says so.
 constexpr double kAgreement = 0.25;
 
@@ -228,7 +234,7 @@ Json StudyReportJson(const StudyReport& report) {
           {{"k", vote.k}, {"pass", EstimateJson(vote.pass)}, {"majority", EstimateJson(vote.majority)}});
     }
     arms.push_back({{"name", arm.arm.name},
-                    {"identity", Json::parse(arm.arm.identity, nullptr, /*allow_exceptions=*/false)},
+                    {"identity", IdentityJson(arm.arm.identity)},
                     {"is_fixed", arm.arm.is_fixed},
                     {"accuracy", EstimateJson(arm.accuracy)},
                     {"accuracy_bootstrap", EstimateJson(arm.accuracy_bootstrap)},
