@@ -164,17 +164,20 @@ void Print(const DecodeOptions& options, const std::string& model, const EngineI
 
 void AddShapeOptions(CLI::App& decode, const std::shared_ptr<DecodeOptions>& options) {
   const char* kGroup = "Random weights in place of a checkpoint";
-  decode.add_option("--shape", options->shape.shape, "Of a published model")
-      ->check(CLI::IsMember(PublishedShapeNames()))
-      ->option_text("NAME")
-      ->group(kGroup);
+  CLI::Option* shape = decode.add_option("--shape", options->shape.shape, "Of a published model")
+                           ->check(CLI::IsMember(PublishedShapeNames()))
+                           ->option_text("NAME")
+                           ->excludes("--prompt-tokens")
+                           ->group(kGroup);
   decode.add_option("--head", options->shape.head, "Format of the head: bf16 or nvfp4")
       ->check(CLI::IsMember({"bf16", "nvfp4"}))
+      ->needs(shape)
       ->capture_default_str()
       ->group(kGroup);
   decode.add_option("--policy", options->shape.policies, "Policies to time, e.g. fixed,reset")
       ->delimiter(',')
       ->check(CLI::IsMember({"fixed", "greedy", "reset", "dynatemp"}))
+      ->needs(shape)
       ->capture_default_str()
       ->group(kGroup);
 }
@@ -184,7 +187,7 @@ void BenchDecode(DecodeOptions options) {
   if (options.model.context_tokens == 0)
     options.model.context_tokens = options.prompt_tokens + 4 * options.tokens + 64;
   const EngineOptions resolved = options.model.Resolve(max_sequences);
-  const double read_gbps = MeasureReadGbps(resolved.num_threads);
+  const double read_gbps = ReadGbpsOf(resolved.backend, resolved.num_threads);
   Engine engine(resolved);
   const PrefillResult prefill = MeasurePrefill(engine, options, 1000);
   std::vector<DecodeResult> results;
@@ -217,6 +220,7 @@ void AddBenchCommand(CLI::App& app) {
     if (options->shape.shape.empty()) return BenchDecode(*options);
     ShapeBenchOptions shape = options->shape;
     shape.backend = options->model.engine.backend;
+    shape.cpu_path = options->model.engine.cpu_path;
     shape.num_threads = options->model.engine.num_threads;
     if (!options->model.engine.numerics.empty()) shape.numerics = {options->model.engine.numerics};
     shape.batches = options->batches;

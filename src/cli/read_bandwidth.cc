@@ -1,5 +1,9 @@
 #include "cli/read_bandwidth.h"
 
+#include <optional>
+
+#include "runtime/backends.h"
+
 #include <omp.h>
 
 #include <algorithm>
@@ -25,6 +29,11 @@ double MeasureReadGbps(int32_t num_threads) {
   }
   // The sum is used, so that the loop stays.
   return sum == 1 ? 0 : static_cast<double>(kWords) * 8e-9 / best_seconds;
+}
+
+double ReadGbpsOf(const std::string& backend, int32_t num_threads) {
+  const std::optional<double> device_gbps = DeviceReadGbps(backend);
+  return device_gbps ? *device_gbps : MeasureReadGbps(num_threads);
 }
 
 }  // namespace fourstep::cli

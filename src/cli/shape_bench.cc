@@ -6,7 +6,6 @@
 #include <chrono>
 #include <cstdio>
 #include <memory>
-#include <optional>
 #include <stdexcept>
 
 #include "backend/backend.h"
@@ -50,7 +49,7 @@ class Contestant {
         max_batch_(*std::max_element(options.batches.begin(), options.batches.end())),
         blocks_each_((options.context_tokens + options.tokens * (options.repeats + 1)) / kBlockTokens + 1) {
     backend_ = MakeBackend({.name = options.backend,
-                            .cpu_path = {},
+                            .cpu_path = options.cpu_path,
                             .num_threads = options.num_threads,
                             .max_rows = std::max(max_batch_, kPrefillRows)});
     model_ = MakeRandomDecoder(shape, *backend_,
@@ -200,8 +199,7 @@ void PrintResult(const ShapeBenchOptions& options, const Result& r, double read_
 
 void RunShapeBench(const ShapeBenchOptions& options) {
   const HfConfig shape = PublishedShape(options.shape);
-  const std::optional<double> device_gbps = DeviceReadGbps(options.backend);
-  const double read_gbps = device_gbps ? *device_gbps : MeasureReadGbps(options.num_threads);
+  const double read_gbps = ReadGbpsOf(options.backend, options.num_threads);
   std::vector<Result> results;
   for (const std::string& numerics : options.numerics) {
     Contestant contestant(options, shape, numerics);

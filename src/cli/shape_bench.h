@@ -11,7 +11,7 @@
 namespace fourstep::cli {
 
 struct ShapeBenchOptions {
-  std::string shape, backend = "cpu";
+  std::string shape, backend = "cpu", cpu_path;
   std::vector<std::string> numerics = {"w4a4", "bf16"};
   std::vector<int32_t> batches = {1, 8};
   std::vector<std::string> policies = {"reset"};

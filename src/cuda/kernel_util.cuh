@@ -60,10 +60,5 @@ __device__ __forceinline__ float WarpSum(float x) {
     x += __shfl_xor_sync(kAllLanes, x, distance);
   return x;
 }
-__device__ __forceinline__ float WarpMax(float x) {
-  for (int distance = kWarpLanes / 2; distance > 0; distance /= 2)
-    x = fmaxf(x, __shfl_xor_sync(kAllLanes, x, distance));
-  return x;
-}
 
 }  // namespace fourstep::cuda
