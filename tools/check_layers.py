@@ -29,7 +29,7 @@ ALLOWED = {
 # A backend reads of sampling the policy, which CPU and GPU share, and the draw. And one file names the backends.
 ONLY_HEADERS = {
     (user, "sampling"): {"sampling/reset_policy.h", "sampling/policy.h", "sampling/sampler.h", "sampling/boundary_tokens.h",
-                         "sampling/draw_slots.h", "sampling/exp_float.h"}
+                         "sampling/draw_slots.h", "sampling/exp_float.h", "sampling/token_weight.h"}
     for user in ("reference", "cpu", "cuda")
 }
 EXTRA = {"src/runtime/backends.cc": {"reference", "cpu", "cuda"}}

@@ -34,12 +34,6 @@ struct Result {
   std::vector<int32_t> tokens;                              // of the first sequence
 };
 
-Numerics NumericsOf(const std::string& name) {
-  for (const Numerics n : {Numerics::kW4A4, Numerics::kW4A16, Numerics::kBf16})
-    if (name == NumericsName(n)) return n;
-  throw Errorf("--numerics", "\"{}\" is not one of w4a4, w4a16, bf16", Printable(name));
-}
-
 // A model of one numerics with the caches of all its sequences filled.
 class Contestant {
  public:
@@ -53,7 +47,7 @@ class Contestant {
                             .num_threads = options.num_threads,
                             .max_rows = std::max(max_batch_, kPrefillRows)});
     model_ = MakeRandomDecoder(shape, *backend_,
-                               {.numerics = NumericsOf(numerics),
+                               {.numerics = ParseNumerics(numerics),
                                 .max_slots = max_batch_,
                                 .block_tokens = kBlockTokens,
                                 .num_cache_blocks = blocks_each_ * max_batch_},

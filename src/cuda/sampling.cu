@@ -7,13 +7,12 @@
 #include "cuda/launch.h"
 #include "sampling/exp_float.h"
 #include "sampling/policy.h"
+#include "sampling/token_weight.h"
 
 namespace fourstep::cuda {
 namespace {
 
 constexpr int kStatThreads = 256, kPickThreads = 1024;
-constexpr uint64_t kFullWeight = uint64_t{1} << 40;
-constexpr uint64_t kDrawPurpose = 0;
 constexpr uint64_t kNoLimit = ~uint64_t{0};
 // Exponents from here on are listed. A row whose filters need more is read whole.
 constexpr float kListFloor = -12.0f;
@@ -287,11 +286,6 @@ __device__ Selected Select(const Choice& choice, const KeyOf& key_of, int first_
   const Selected selected{prefix, mass_before + weight_of_it};
   __syncthreads();
   return selected;
-}
-
-__device__ uint64_t ScaledMass(double share, uint64_t mass) {
-  const auto scaled = static_cast<uint64_t>(ceil(share * static_cast<double>(mass)));
-  return scaled < 1 ? 1 : scaled > mass ? mass : scaled;
 }
 
 // top-k, then top-p of what is left, then min-p; then the inverse of the distribution in the order of ids.

@@ -8,6 +8,7 @@
 #include "base/check.h"
 #include "base/philox.h"
 #include "sampling/exp_float.h"
+#include "sampling/token_weight.h"
 
 namespace fourstep {
 namespace {
@@ -16,9 +17,6 @@ constexpr float kInfinity = std::numeric_limits<float>::infinity();
 constexpr size_t kLanes = 4;
 constexpr size_t kBlockTokens = 1024;          // summed in lanes of 32 bits; blocks are added in 64
 constexpr size_t kMaxVocab = size_t{1} << 22;  // weights of 2^40 each must sum below 2^63
-
-// The third word of Philox's counter keeps draws of other purposes apart.
-constexpr uint64_t kDrawPurpose = 0;
 
 // Calls visit(four, index of the first) for all of `logits`, -infinity after the end.
 template <class Visit>
@@ -64,7 +62,6 @@ Weight4 WeightsOf(Float4 y) {
   const Float4 fraction = (scaled - __builtin_convertvector(high, Float4)) * 0x1p20f;
   return {high, __builtin_convertvector(fraction, Int4)};
 }
-constexpr uint64_t kFullWeight = uint64_t{1} << 40;
 
 // What every draw of a row shares: `max` is the largest of `logits`, all of which are drawable.
 struct Row {
@@ -162,10 +159,6 @@ Prefix FindPrefix(std::span<const SamplingCandidate> candidates, const Reach& re
     }
   }
   return {rest[0], mass_before + rest[0].weight};
-}
-
-uint64_t ScaledMass(double share, uint64_t mass) {
-  return std::clamp(static_cast<uint64_t>(std::ceil(share * static_cast<double>(mass))), uint64_t{1}, mass);
 }
 
 // floor(random * mass / 2^64): in [0, mass).
