@@ -9,7 +9,6 @@
 #include <stdexcept>
 
 #include "backend/backend.h"
-#include "base/error.h"
 #include "base/json.h"
 #include "base/philox.h"
 #include "cli/read_bandwidth.h"
