@@ -1,4 +1,7 @@
-"""Reinforcement at T = 1: group-relative policy gradient.  `python3 -m training.reinforce STATE --minutes 10`."""
+"""Reinforcement at T = 1: group-relative policy gradient.  `python3 -m training.reinforce STATE --minutes 10`.
+
+Under torchrun every GPU takes its share of a round's problems, and the gradients are summed.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.distributed as dist
 
 from training import evaluation, tokenizer as tokenizers
 from training.inference import LINEARS
@@ -24,17 +28,43 @@ ROLL_BACK = 0.15  # accuracy lost against the best running mean that counts as a
 PADDING = 64  # sequences of a micro-batch are padded to a multiple of this many tokens
 
 
-class Rounds:
-    """The problems of each round, made ahead by a thread; `groups` of them, evenly over the tasks."""
+class Ranks:
+    """The processes that train together, one a GPU; a single one outside torchrun."""
 
-    def __init__(self, settings: Settings, first_round: int):
-        self.settings, self.round, self.next = settings, first_round, None
+    def __init__(self):
+        self.count, self.rank = int(os.environ.get("WORLD_SIZE", 1)), int(os.environ.get("RANK", 0))
+        self.device = f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if torch.cuda.is_available() else "cpu"
+        if torch.cuda.is_available():
+            torch.cuda.set_device(self.device)
+        if self.count > 1 and not dist.is_initialized():
+            dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+
+    def sum(self, tensor: torch.Tensor) -> torch.Tensor:
+        """Over all ranks, in place."""
+        if self.count > 1:
+            dist.all_reduce(tensor)
+        return tensor
+
+    def means(self, values: list[float]) -> list[float]:
+        """Of every value over the ranks, so that all decide alike."""
+        total = self.sum(torch.tensor(values, dtype=torch.float64, device=self.device))
+        return (total / self.count).tolist()
+
+
+class Rounds:
+    """The problems of each round, made ahead by a thread; a rank's share of `groups`, evenly over the tasks."""
+
+    def __init__(self, settings: Settings, first_round: int, ranks: Ranks):
+        if settings.reinforce.groups % (len(TASKS) * ranks.count):
+            raise ValueError(f"reinforce.groups={settings.reinforce.groups}: expected a multiple of "
+                             f"{len(TASKS)} tasks times {ranks.count} processes")
+        self.settings, self.round, self.ranks, self.next = settings, first_round, ranks, None
         self.thread = None
         self._begin()
 
     def _make(self, number: int) -> None:
-        each = self.settings.reinforce.groups // len(TASKS)
-        seed = 900_000_000 + self.settings.seed * 1_000_000 + number
+        each = self.settings.reinforce.groups // len(TASKS) // self.ranks.count
+        seed = 900_000_000 + self.settings.seed * 1_000_000 + number * self.ranks.count + self.ranks.rank
         self.next = [p for task in TASKS for p in generate(
             task, "training", each, seed, knobs=self.settings.reinforce_knobs.get(task, ()), threads=2)]
 
@@ -65,7 +95,7 @@ def micro_batches(sequences: list[np.ndarray], budget_tokens: int) -> list[list[
             parts.append(part)
             part = []
         part.append(i)
-    return parts + [part]
+    return parts + [part] if part else parts
 
 
 def policy_loss(model: Model, tokens: torch.Tensor, old: torch.Tensor, weight: torch.Tensor, mask: torch.Tensor,
@@ -81,12 +111,12 @@ def policy_loss(model: Model, tokens: torch.Tensor, old: torch.Tensor, weight: t
 
 class Trainer:
     def __init__(self, settings: Settings, state: Path):
-        self.settings, self.state = settings, state
-        self.device = "cuda" if torch.cuda.is_available() else "cpu"
+        self.settings, self.state, self.ranks = settings, state, Ranks()
+        self.device = self.ranks.device
         self.tokenizer = tokenizers.load(state / "tokenizer")
         self.model = Model(settings.model).to(self.device)
         self.optimizer = torch.optim.Adam(self.model.parameters(), lr=settings.reinforce.rate, betas=(0.9, 0.95),
-                                          fused=self.device == "cuda")
+                                          fused=torch.cuda.is_available())
         self.rate = settings.reinforce.rate  # halved by every collapse
         self.round, self.best, self.mean, self.seconds = 0, 0.0, None, 0.0
         self.path = state / "reinforce.pt"
@@ -99,8 +129,8 @@ class Trainer:
         if r.compiled:
             for block in self.model.blocks:
                 block.compile(dynamic=True)
-        self.sampler = evaluation.make_sampler(self.model, self.tokenizer, "bf16", settings, r.groups * r.samples,
-                                               r.max_tokens)
+        self.sampler = evaluation.make_sampler(self.model, self.tokenizer, "bf16", settings,
+                                               r.groups * r.samples // self.ranks.count, r.max_tokens)
 
     def _restore(self, path: Path) -> None:
         saved = torch.load(path, map_location=self.device, weights_only=True)
@@ -109,6 +139,8 @@ class Trainer:
         self.round, self.best, self.mean, self.seconds = (saved[k] for k in ("round", "best", "mean", "seconds"))
 
     def save(self, path: Path) -> None:
+        if self.ranks.rank != 0:
+            return
         torch.save({"model": self.model.state_dict(), "optimizer": self.optimizer.state_dict(), "round": self.round,
                     "best": self.best, "mean": self.mean, "seconds": self.seconds}, path.with_suffix(".part"))
         path.with_suffix(".part").rename(path)
@@ -146,16 +178,24 @@ class Trainer:
         np.random.default_rng(self.round).shuffle(useful)
         norms = []
         for part in np.array_split(useful, r.updates):
-            if len(part) == 0:
+            count = self.ranks.sum(torch.tensor(float(sum(len(replies[i].tokens) for i in part)), device=self.device))
+            if count == 0:
                 continue
-            count = torch.tensor(float(sum(len(replies[i].tokens) for i in part)), device=self.device)
             sequences = [np.array(prompts[i] + replies[i].tokens) for i in part]
             for rows in micro_batches(sequences, r.micro_batch_tokens):
                 self._backward([part[k] for k in rows], prompts, replies, advantage, count)
+            self._sum_gradients()
             norms.append(torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0).item())
             self.optimizer.step()
             self.optimizer.zero_grad(set_to_none=True)
         return float(np.mean(norms)) if norms else 0.0
+
+    def _sum_gradients(self) -> None:
+        if self.ranks.count > 1:
+            for parameter in self.model.parameters():
+                if parameter.grad is None:  # no reply of this rank had a signal
+                    parameter.grad = torch.zeros_like(parameter)
+                self.ranks.sum(parameter.grad)
 
     def _backward(self, part, prompts, replies, advantage, count) -> None:
         longest = max(len(prompts[i]) + len(replies[i].tokens) for i in part)
@@ -181,12 +221,13 @@ class Trainer:
         by_task = {task: float(right[[p.task == task for p in repeated]].mean()) for task in TASKS}
         accuracy = float(np.mean(list(by_task.values())))
         self.round += 1
-        return {"round": self.round, "accuracy": accuracy, **by_task, "gradient_norm": norm,
-                "useful": float(((groups.mean(1) > 0) & (groups.mean(1) < 1)).mean()),
-                "finished": float(np.mean([r.finished for r in replies])),
-                "reply_tokens": float(np.mean([len(r.tokens) for r in replies])),
-                "entropy": float(torch.cat([r.entropies for r in replies]).mean()),
-                "sample_seconds": sampled - started, "learn_seconds": time.monotonic() - sampled}
+        fields = {"accuracy": accuracy, **by_task, "gradient_norm": norm,
+                  "useful": float(((groups.mean(1) > 0) & (groups.mean(1) < 1)).mean()),
+                  "finished": float(np.mean([r.finished for r in replies])),
+                  "reply_tokens": float(np.mean([len(r.tokens) for r in replies])),
+                  "entropy": float(torch.cat([r.entropies for r in replies]).mean()),
+                  "sample_seconds": sampled - started, "learn_seconds": time.monotonic() - sampled}
+        return {"round": self.round, **dict(zip(fields, self.ranks.means(list(fields.values())), strict=True))}
 
     def keep_or_roll_back(self, accuracy: float) -> bool:
         """Follows a running mean; keeps the best, goes back to it on a collapse.  True where it went back."""
@@ -206,12 +247,13 @@ class Trainer:
 
 
 def train(settings: Settings, state: Path, minutes: float | None) -> Model:
-    trainer, log = Trainer(settings, state), Log(state / "reinforce.jsonl")
-    rounds = Rounds(settings, trainer.round)
+    trainer = Trainer(settings, state)
+    log = Log(state / "reinforce.jsonl") if trainer.ranks.rank == 0 else None
+    rounds = Rounds(settings, trainer.round, trainer.ranks)
     started = time.monotonic() - trainer.seconds
     saved_at = time.monotonic()
     while trainer.round < settings.reinforce.rounds:
-        trainer.seconds = time.monotonic() - started
+        trainer.seconds = trainer.ranks.means([time.monotonic() - started])[0]
         if minutes and trainer.seconds >= 60 * minutes:
             break
         left = 1.0
@@ -221,7 +263,8 @@ def train(settings: Settings, state: Path, minutes: float | None) -> Model:
             group["lr"] = trainer.rate * min(1.0, max(0.1, left))
         fields = trainer.one_round(rounds.take())
         went_back = trainer.keep_or_roll_back(fields["accuracy"])
-        log.write(seconds=round(time.monotonic() - started, 1), rolled_back=went_back, **fields)
+        if log:
+            log.write(seconds=round(time.monotonic() - started, 1), rolled_back=went_back, **fields)
         if time.monotonic() - saved_at > 60:
             trainer.save(trainer.path)
             saved_at = time.monotonic()

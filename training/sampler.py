@@ -98,7 +98,8 @@ class Sampler:
             self._step(static)
         torch.cuda.current_stream().wait_stream(side)
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, pool=self.pool):  # one graph runs at a time: they share their memory
+        # One graph runs at a time: they share their memory.  Threads of NCCL may use the GPU meanwhile.
+        with torch.cuda.graph(graph, pool=self.pool, capture_error_mode="thread_local"):
             self._step(static)
         self.graphs[size] = (static, graph)
 

@@ -85,10 +85,10 @@ class Settings:
 
 FULL = Settings(
     reinforce_knobs={  # the hard end: a group that is always right carries as little signal as one that never is
-        "countdown": ("numbers=4..5",),
-        "dag": ("needed=12..24", "distractors=0..8"),
-        "ledger": ("orders=8..10", "items=8..10", "shops=4..6", "asked=3..4", "length=8..10", "similar=80..100"),
-        "equation": ("brackets=3..6", "coefficient=20..60", "solution=20..60"),
+        "countdown": ("numbers=5",),
+        "dag": ("needed=14..24", "distractors=0..8"),
+        "ledger": ("orders=8..10", "items=8..10", "shops=4..6", "asked=3..4", "length=8..12", "similar=80..100"),
+        "equation": ("brackets=4..6", "coefficient=30..60", "solution=30..60"),
     },
     evaluation_knobs={  # what the study chose for the shipped model: training.study's difficulty
         "countdown": ("numbers=5",),
