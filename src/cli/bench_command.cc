@@ -1,19 +1,15 @@
 #include <fmt/format.h>
-#include <unistd.h>
 
-#include <algorithm>
-#include <chrono>
-#include <cstdio>
 #include <memory>
-#include <stdexcept>
 #include <string>
 #include <vector>
 
 #include "base/error.h"
-#include "base/json.h"
 #include "cli/commands.h"
+#include "cli/decode_bench.h"
+#include "cli/kernel_bench.h"
 #include "cli/model_options.h"
-#include "cli/read_bandwidth.h"
+#include "cli/policy_bench.h"
 #include "cli/shape_bench.h"
 #include "fourstep/engine.h"
 #include "model/published_shapes.h"
@@ -21,160 +17,61 @@
 namespace fourstep::cli {
 namespace {
 
-using Clock = std::chrono::steady_clock;
+// Rows of a step.
+constexpr int32_t kMaxBatch = 256;
+
+CLI::Option* AddBatches(CLI::App& command, std::vector<int32_t>& batches, const std::string& what) {
+  return command.add_option("--batch", batches, what + ", e.g. 1,8")
+      ->delimiter(',')
+      ->check(CLI::Range(1, kMaxBatch))
+      ->capture_default_str();
+}
+
+CLI::Option* AddNumerics(CLI::App& command, std::vector<std::string>& numerics) {
+  return command.add_option("--numerics", numerics, "w4a4, w4a16 or bf16, or several")
+      ->delimiter(',')
+      ->check(CLI::IsMember({"w4a4", "w4a16", "bf16"}))
+      ->option_text("NAME")
+      ->capture_default_str();
+}
+
+CLI::Option* AddHead(CLI::App& command, std::string& head) {
+  return command.add_option("--head", head, "Format of the head: bf16 or nvfp4")
+      ->check(CLI::IsMember({"bf16", "nvfp4"}))
+      ->capture_default_str();
+}
+
+CLI::Option* AddCsv(CLI::App& command, std::string& path) {
+  return command
+      .add_option("--csv", path, "Append the results to a file, with date, commit, backend and clocks")
+      ->check(CLI::Validator([](const std::string& file) { return file.empty() ? "A path is expected" : ""; },
+                             "FILE", ""))
+      ->option_text("FILE");
+}
+
+// Threads and paths of a CPU say nothing to another backend.
+void RefuseCpuOptions(const CLI::App& command, const EngineOptions& engine) {
+  if (engine.backend == EngineOptions{}.backend) return;
+  for (const char* option : {"--cpu-path", "--threads"}) {
+    if (command.count(option) > 0) throw Errorf(option, "has no effect with --backend {}", engine.backend);
+  }
+}
 
 struct DecodeOptions {
-  ModelOptions model;
-  std::vector<int32_t> batches = {1, 2, 4, 8};
-  int32_t prompt_tokens = 256, tokens = 64;
-  bool json = false;
-  ShapeBenchOptions shape;  // a shape's name in it: no checkpoint
+  DecodeBenchOptions checkpoint;
+  ShapeBenchOptions random;  // where a shape is named: no checkpoint
 };
 
-double SecondsSince(Clock::time_point start) {
-  return std::chrono::duration<double>(Clock::now() - start).count();
-}
-
-Request TextRequest(const std::string& text) {
-  Request request;
-  request.prompt = text;
-  return request;
-}
-
-// Some text of at least `prompt_tokens` tokens; `variant` makes its first token another one, so that no
-// prompt finds another's in the cache.
-std::string PromptOf(const Engine& engine, int32_t prompt_tokens, int variant) {
-  std::string text = fmt::format("{}", variant);
-  const auto num_tokens = [&] { return static_cast<int32_t>(engine.PromptTokens(TextRequest(text)).size()); };
-  while (num_tokens() < prompt_tokens) {
-    for (int i = 0; i < 16; ++i) text += fmt::format(" {} and {}", i * 7 % 10, i * 3 % 10);
-  }
-  return text;
-}
-
-struct DecodeResult {
-  int32_t batch = 0;
-  double step_us = 0, step_us_worst = 0;  // median and slowest step in which every sequence decodes
-  std::vector<int32_t> tokens;            // of the first sequence: the answer that is checked
-};
-
-struct PrefillResult {
-  int32_t prompt_tokens = 0;
-  double tokens_per_s = 0;
-};
-
-RequestId SubmitPrompt(Engine& engine, const DecodeOptions& options, int variant) {
-  Request request = TextRequest(PromptOf(engine, options.prompt_tokens, variant));
-  request.sampling.policy = "fixed";
-  request.sampling.temperature = 1.0;
-  request.ignore_eos = true;
-  request.max_tokens = 4 * options.tokens;
-  return engine.Submit(request);
-}
-
-void CancelAll(Engine& engine, const std::vector<RequestId>& requests) {
-  for (const RequestId request : requests) engine.Cancel(request);
-  while (!engine.idle()) engine.Step();
-}
-
-// Until the first token, with nothing else running.
-PrefillResult MeasurePrefill(Engine& engine, const DecodeOptions& options, int variant) {
-  const auto started = Clock::now();
-  const RequestId request = SubmitPrompt(engine, options, variant);
-  while (engine.Step().empty()) {
-  }
-  const double seconds = SecondsSince(started);
-  CancelAll(engine, {request});
-  const std::string prompt = PromptOf(engine, options.prompt_tokens, variant);
-  const auto tokens = static_cast<int32_t>(engine.PromptTokens(TextRequest(prompt)).size());
-  return {tokens, tokens / seconds};
-}
-
-// Steps in which all `batch` sequences decode, until options.tokens of them are timed.
-DecodeResult MeasureDecode(Engine& engine, const DecodeOptions& options, int32_t batch) {
-  DecodeResult result{.batch = batch, .tokens = {}};
-  std::vector<RequestId> requests;
-  for (int i = 0; i < batch; ++i) requests.push_back(SubmitPrompt(engine, options, i));
-  std::vector<double> steps_us;
-  while (static_cast<int32_t>(steps_us.size()) < options.tokens && !engine.idle()) {
-    const auto started = Clock::now();
-    const std::vector<Event> events = engine.Step();
-    if (static_cast<int32_t>(events.size()) == batch) steps_us.push_back(SecondsSince(started) * 1e6);
-    for (const Event& event : events) {
-      if (event.finish == FinishReason::kError) throw std::runtime_error(event.error);
-      if (event.request == requests[0]) result.tokens.push_back(event.token);
-    }
-  }
-  CancelAll(engine, requests);
-  if (steps_us.empty()) throw Error("--tokens", "too few to time a step: raise it, or lower --prompt-tokens");
-  std::sort(steps_us.begin(), steps_us.end());
-  result.step_us = steps_us[steps_us.size() / 2];
-  result.step_us_worst = steps_us.back();
-  return result;
-}
-
-// The tokens of one request may not depend on how many others run: a fast wrong answer must not win.
-void CheckSameAnswer(const std::vector<DecodeResult>& results) {
-  for (const DecodeResult& result : results) {
-    const size_t shared = std::min(result.tokens.size(), results[0].tokens.size());
-    if (!std::equal(result.tokens.begin(), result.tokens.begin() + static_cast<ptrdiff_t>(shared),
-                    results[0].tokens.begin())) {
-      throw std::runtime_error(fmt::format("the first request's tokens differ between batch {} and batch {}",
-                                           results[0].batch, result.batch));
-    }
-  }
-}
-
-void Print(const DecodeOptions& options, const std::string& model, const EngineInfo& info, double read_gbps,
-           const PrefillResult& prefill, const std::vector<DecodeResult>& results) {
-  const auto weight_gbps = [&](const DecodeResult& r) {
-    return static_cast<double>(info.weight_bytes_per_token) * 1e-3 / r.step_us;
-  };
-  if (options.json) {
-    Json rows = Json::array();
-    for (const DecodeResult& r : results) {
-      rows.push_back({{"batch", r.batch},
-                      {"step_us", r.step_us},
-                      {"step_us_worst", r.step_us_worst},
-                      {"tokens_per_s", r.batch * 1e6 / r.step_us},
-                      {"weight_gbps", weight_gbps(r)}});
-    }
-    fmt::print("{}\n", DumpJson({{"model", model},
-                                 {"backend", info.backend},
-                                 {"numerics", info.numerics},
-                                 {"weight_bytes_per_token", info.weight_bytes_per_token},
-                                 {"read_gbps", read_gbps},
-                                 {"prompt_tokens", prefill.prompt_tokens},
-                                 {"prefill_tokens_per_s", prefill.tokens_per_s},
-                                 {"decode", rows}}));
-    return;
-  }
-  fmt::print("{}, {}, {}\n", model, info.backend, info.numerics);
-  const bool is_cached = info.weight_bytes_per_token < sysconf(_SC_LEVEL3_CACHE_SIZE);
-  fmt::print("{:.1f} MB of weights a token{}; memory reads at {:.1f} GB/s\n",
-             static_cast<double>(info.weight_bytes_per_token) * 1e-6,
-             is_cached ? " (they fit the last cache)" : "", read_gbps);
-  fmt::print("prefill of {} tokens: {:.0f} tokens/s\n\n", prefill.prompt_tokens, prefill.tokens_per_s);
-  fmt::print("batch   step median      worst    tokens/s   weights GB/s   of reads\n");
-  for (const DecodeResult& r : results) {
-    fmt::print("{:5} {:10.0f} us {:7.0f} us {:11.1f} {:14.2f} {:9.0f} %\n", r.batch, r.step_us,
-               r.step_us_worst, r.batch * 1e6 / r.step_us, weight_gbps(r), 100 * weight_gbps(r) / read_gbps);
-  }
-}
-
-void AddShapeOptions(CLI::App& decode, const std::shared_ptr<DecodeOptions>& options) {
+void AddShapeOptions(CLI::App& decode, ShapeBenchOptions& options) {
   const char* kGroup = "Random weights in place of a checkpoint";
-  CLI::Option* shape = decode.add_option("--shape", options->shape.shape, "Of a published model")
+  CLI::Option* shape = decode.add_option("--shape", options.shape.shape, "Of a published model")
                            ->check(CLI::IsMember(PublishedShapeNames()))
                            ->option_text("NAME")
                            ->excludes("--prompt-tokens")
                            ->group(kGroup);
-  decode.add_option("--head", options->shape.head, "Format of the head: bf16 or nvfp4")
-      ->check(CLI::IsMember({"bf16", "nvfp4"}))
-      ->needs(shape)
-      ->capture_default_str()
-      ->group(kGroup);
-  decode.add_option("--policy", options->shape.policies, "Policies to time, e.g. fixed,reset")
+  AddHead(decode, options.shape.head)->needs(shape)->group(kGroup);
+  AddCsv(decode, options.csv_path)->needs(shape)->group(kGroup);
+  decode.add_option("--policy", options.policies, "Policies to time, e.g. fixed,reset")
       ->delimiter(',')
       ->check(CLI::IsMember({"fixed", "greedy", "reset", "dynatemp"}))
       ->needs(shape)
@@ -182,18 +79,112 @@ void AddShapeOptions(CLI::App& decode, const std::shared_ptr<DecodeOptions>& opt
       ->group(kGroup);
 }
 
-void BenchDecode(DecodeOptions options) {
-  const int32_t max_sequences = *std::max_element(options.batches.begin(), options.batches.end());
-  if (options.model.context_tokens == 0)
-    options.model.context_tokens = options.prompt_tokens + 4 * options.tokens + 64;
-  const EngineOptions resolved = options.model.Resolve(max_sequences);
-  const double read_gbps = ReadGbpsOf(resolved.backend, resolved.num_threads);
-  Engine engine(resolved);
-  const PrefillResult prefill = MeasurePrefill(engine, options, 1000);
-  std::vector<DecodeResult> results;
-  for (const int32_t batch : options.batches) results.push_back(MeasureDecode(engine, options, batch));
-  CheckSameAnswer(results);
-  Print(options, resolved.model, engine.info(), read_gbps, prefill, results);
+void RunDecode(const DecodeOptions& options) {
+  if (options.random.shape.shape.empty()) return RunDecodeBench(options.checkpoint);
+  const DecodeBenchOptions& given = options.checkpoint;
+  const EngineOptions& engine = given.model.engine;
+  ShapeBenchOptions random = options.random;
+  random.shape.backend = engine.backend;
+  random.shape.cpu_path = engine.cpu_path;
+  random.shape.num_threads = engine.num_threads;
+  if (!engine.numerics.empty()) random.shape.numerics = {engine.numerics};
+  random.shape.batches = given.batches;
+  if (given.model.context_tokens > 0) random.shape.context_tokens = given.model.context_tokens;
+  random.shape.tokens = given.tokens;
+  random.json = given.json;
+  RunShapeBench(random);
+}
+
+void AddDecode(CLI::App& bench) {
+  CLI::App* decode = bench.add_subcommand("decode", "Prefill and decode of a checkpoint, by batch size");
+  auto options = std::make_shared<DecodeOptions>();
+  DecodeBenchOptions& checkpoint = options->checkpoint;
+  AddModelOptions(*decode, checkpoint.model);
+  AddBatches(*decode, checkpoint.batches, "Sequences decoding at a time");
+  decode->add_option("--prompt-tokens", checkpoint.prompt_tokens, "Tokens of each prompt, about")
+      ->check(CLI::Range(1, 1 << 20))
+      ->capture_default_str();
+  decode->add_option("--tokens", checkpoint.tokens, "Steps to time")
+      ->check(CLI::Range(1, 1 << 16))
+      ->capture_default_str();
+  decode->add_flag("--json", checkpoint.json, "One JSON object");
+  AddShapeOptions(*decode, options->random);
+  decode->callback([options] { RunDecode(*options); });
+}
+
+struct KernelOptions {
+  KernelBenchOptions kernels;
+  EngineOptions engine;  // the backend of it
+};
+
+void AddKernels(CLI::App& bench) {
+  CLI::App* command =
+      bench.add_subcommand("kernels", "Every projection of published shapes, on weights that no cache holds");
+  auto options = std::make_shared<KernelOptions>();
+  KernelBenchOptions& kernels = options->kernels;
+  command->add_option("--shape", kernels.shapes, "Of a published model, or of several")
+      ->delimiter(',')
+      ->check(CLI::IsMember(PublishedShapeNames()))
+      ->option_text("NAME")
+      ->capture_default_str();
+  AddNumerics(*command, kernels.numerics);
+  AddBatches(*command, kernels.batches, "Rows of a step");
+  command->add_option("--cold-mb", kernels.cold_mb, "Megabytes of copies that take turns, at least")
+      ->check(CLI::Range(1, 1 << 16))
+      ->capture_default_str();
+  command->add_option("--repeats", kernels.repeats, "Measurements of each")
+      ->check(CLI::Range(1, 1000))
+      ->capture_default_str();
+  command->add_flag("--json", kernels.json, "One JSON object a result");
+  AddCsv(*command, kernels.csv_path);
+  AddBackendOptions(*command, options->engine, "Backend");
+  command->callback([command, options] {
+    RefuseCpuOptions(*command, options->engine);
+    options->kernels.backend = options->engine.backend;
+    options->kernels.cpu_path = options->engine.cpu_path;
+    options->kernels.num_threads = options->engine.num_threads;
+    RunKernelBench(options->kernels);
+  });
+}
+
+struct PolicyOptions {
+  PolicyBenchOptions policy;
+  EngineOptions engine;
+};
+
+void AddPolicy(CLI::App& bench) {
+  CLI::App* command = bench.add_subcommand("policy", "What each decoding policy adds to a step");
+  auto options = std::make_shared<PolicyOptions>();
+  ShapeOptions& shape = options->policy.shape;
+  shape.shape = "qwen3-8b";
+  shape.numerics = {"w4a4"};
+  command->add_option("--shape", shape.shape, "Of a published model")
+      ->check(CLI::IsMember(PublishedShapeNames()))
+      ->option_text("NAME")
+      ->capture_default_str();
+  AddNumerics(*command, shape.numerics);
+  AddHead(*command, shape.head);
+  AddBatches(*command, shape.batches, "Sequences decoding at a time");
+  command->add_option("--context", shape.context_tokens, "Tokens in the cache of each sequence")
+      ->check(CLI::Range(int32_t{16}, int32_t{1} << 24))
+      ->option_text("N")
+      ->capture_default_str();
+  command->add_option("--tokens", shape.tokens, "Steps of a repeat")
+      ->check(CLI::Range(1, 1 << 16))
+      ->capture_default_str();
+  command->add_option("--repeats", shape.repeats, "Repeats, in each of which all policies take turns")
+      ->check(CLI::Range(1, 1000))
+      ->capture_default_str();
+  command->add_flag("--json", options->policy.json, "One JSON object a result");
+  AddCsv(*command, options->policy.csv_path);
+  AddBackendOptions(*command, options->engine, "Backend");
+  command->callback([command, options] {
+    RefuseCpuOptions(*command, options->engine);
+    options->policy.shape.backend = options->engine.backend;
+    options->policy.shape.cpu_path = options->engine.cpu_path;
+    options->policy.shape.num_threads = options->engine.num_threads;
+    RunPolicyBench(options->policy);
+  });
 }
 
 }  // namespace
@@ -201,34 +192,9 @@ void BenchDecode(DecodeOptions options) {
 void AddBenchCommand(CLI::App& app) {
   CLI::App* bench = app.add_subcommand("bench", "Speed, against what the machine's memory gives");
   bench->require_subcommand(1);
-  CLI::App* decode = bench->add_subcommand("decode", "Prefill and decode of a checkpoint, by batch size");
-  auto options = std::make_shared<DecodeOptions>();
-  AddModelOptions(*decode, options->model);
-  decode->add_option("--batch", options->batches, "Sequences decoding at a time, e.g. 1,8")
-      ->delimiter(',')
-      ->check(CLI::Range(1, 256))
-      ->capture_default_str();
-  decode->add_option("--prompt-tokens", options->prompt_tokens, "Tokens of each prompt, about")
-      ->check(CLI::Range(1, 1 << 20))
-      ->capture_default_str();
-  decode->add_option("--tokens", options->tokens, "Steps to time")
-      ->check(CLI::Range(1, 1 << 16))
-      ->capture_default_str();
-  decode->add_flag("--json", options->json, "One JSON object");
-  AddShapeOptions(*decode, options);
-  decode->callback([options] {
-    if (options->shape.shape.empty()) return BenchDecode(*options);
-    ShapeBenchOptions shape = options->shape;
-    shape.backend = options->model.engine.backend;
-    shape.cpu_path = options->model.engine.cpu_path;
-    shape.num_threads = options->model.engine.num_threads;
-    if (!options->model.engine.numerics.empty()) shape.numerics = {options->model.engine.numerics};
-    shape.batches = options->batches;
-    if (options->model.context_tokens > 0) shape.context_tokens = options->model.context_tokens;
-    shape.tokens = options->tokens;
-    shape.json = options->json;
-    RunShapeBench(shape);
-  });
+  AddDecode(*bench);
+  AddKernels(*bench);
+  AddPolicy(*bench);
 }
 
 }  // namespace fourstep::cli

@@ -11,10 +11,27 @@
 
 namespace fourstep::cli {
 
-void AddModelOptions(CLI::App& command, ModelOptions& options) {
-  EngineOptions& engine = options.engine;
+void AddBackendOptions(CLI::App& command, EngineOptions& engine, const std::string& group) {
   const std::string backends =
       fmt::format("{}; default: {}", fmt::join(BackendNames(), " or "), engine.backend);
+  command.add_option("--backend", engine.backend, backends)
+      ->check(CLI::IsMember(BackendNames()))
+      ->option_text("NAME")
+      ->group(group);
+  command
+      .add_option("--cpu-path", engine.cpu_path,
+                  "avx512-vnni, avx2 or portable; default: the best of this machine")
+      ->check(CLI::IsMember({"avx512-vnni", "avx2", "portable"}))
+      ->option_text("NAME")
+      ->group(group);
+  command.add_option("--threads", engine.num_threads, "Default: as many as there are cores")
+      ->check(CLI::Range(1, 1024))
+      ->option_text("N")
+      ->group(group);
+}
+
+void AddModelOptions(CLI::App& command, ModelOptions& options) {
+  EngineOptions& engine = options.engine;
   const char* kGroup = "Model";
   command
       .add_option("model", engine.model,
@@ -26,20 +43,7 @@ void AddModelOptions(CLI::App& command, ModelOptions& options) {
       ->check(CLI::IsMember({"w4a4", "w4a16", "bf16"}))
       ->option_text("NAME")
       ->group(kGroup);
-  command.add_option("--backend", engine.backend, backends)
-      ->check(CLI::IsMember(BackendNames()))
-      ->option_text("NAME")
-      ->group(kGroup);
-  command
-      .add_option("--cpu-path", engine.cpu_path,
-                  "avx512-vnni, avx2 or portable; default: the best of this machine")
-      ->check(CLI::IsMember({"avx512-vnni", "avx2", "portable"}))
-      ->option_text("NAME")
-      ->group(kGroup);
-  command.add_option("--threads", engine.num_threads, "Default: as many as there are cores")
-      ->check(CLI::Range(1, 1024))
-      ->option_text("N")
-      ->group(kGroup);
+  AddBackendOptions(command, engine, kGroup);
   command
       .add_option("--chat-template", engine.chat_template,
                   "Instead of the checkpoint's own: " + ChatTemplate::Names())

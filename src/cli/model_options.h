@@ -3,6 +3,7 @@
 
 #include <CLI/CLI.hpp>
 #include <cstdint>
+#include <string>
 
 #include "fourstep/engine.h"
 
@@ -17,7 +18,10 @@ struct ModelOptions {
   EngineOptions Resolve(int32_t max_sequences) const;
 };
 
-// `options` must live as long as `command`.
+// --backend, --cpu-path and --threads. `engine` must live as long as `command`.
+void AddBackendOptions(CLI::App& command, EngineOptions& engine, const std::string& group);
+
+// Those and all others. `options` must live as long as `command`.
 void AddModelOptions(CLI::App& command, ModelOptions& options);
 
 }  // namespace fourstep::cli

@@ -1,4 +1,4 @@
-// What this machine's memory gives: the ceiling that decode speed is judged against.
+// What this machine's memory gives: the ceilings that decode speed and kernels are judged against.
 #pragma once
 
 #include <cstdint>
@@ -10,7 +10,12 @@ namespace fourstep::cli {
 // several passes.
 double MeasureReadGbps(int32_t num_threads);
 
-// Of the memory that `backend` keeps weights in: a device's own, or this machine's.
+// Microseconds of reading `bytes`, over `num_buffers` buffers in turn, back to back, in regions of threads as
+// the CPU backend has them: the median of several passes, with all threads or one, whichever is faster.
+double MeasureReadUs(int64_t bytes, int32_t num_buffers, int32_t num_threads);
+
+// The two above of the memory that `backend` keeps weights in: a device's own, or this machine's.
 double ReadGbpsOf(const std::string& backend, int32_t num_threads);
+double ReadUsOf(const std::string& backend, int64_t bytes, int32_t num_buffers, int32_t num_threads);
 
 }  // namespace fourstep::cli

@@ -7,6 +7,7 @@
 #include "cpu/cpu_backend.h"
 #if defined(FOURSTEP_HAS_CUDA)
 #include "cuda/cuda_backend.h"
+#include "cuda/device_clocks.h"
 #include "cuda/read_bandwidth.h"
 #endif
 #include "fourstep/engine.h"
@@ -41,9 +42,35 @@ std::unique_ptr<Backend> MakeBackend(const BackendOptions& options) {
                fmt::join(BackendNames(), ", "));
 }
 
+bool HasDevice([[maybe_unused]] const std::string& backend) {
+#if defined(FOURSTEP_HAS_CUDA)
+  return backend == "cuda" && CountCudaDevices() > 0;
+#else
+  return false;
+#endif
+}
+
 std::optional<double> DeviceReadGbps([[maybe_unused]] const std::string& backend) {
 #if defined(FOURSTEP_HAS_CUDA)
-  if (backend == "cuda" && CountCudaDevices() > 0) return MeasureCudaReadGbps();
+  if (HasDevice(backend)) return MeasureCudaReadGbps();
+#endif
+  return std::nullopt;
+}
+
+std::optional<double> DeviceReadUs([[maybe_unused]] const std::string& backend,
+                                   [[maybe_unused]] int64_t bytes, [[maybe_unused]] int32_t num_buffers) {
+#if defined(FOURSTEP_HAS_CUDA)
+  if (HasDevice(backend)) return MeasureCudaReadUs(bytes, num_buffers);
+#endif
+  return std::nullopt;
+}
+
+std::optional<DeviceClocks> MaxDeviceClocks([[maybe_unused]] const std::string& backend) {
+#if defined(FOURSTEP_HAS_CUDA)
+  if (HasDevice(backend)) {
+    const CudaClocks clocks = MaxCudaClocks();
+    return DeviceClocks{clocks.core_mhz, clocks.memory_mhz};
+  }
 #endif
   return std::nullopt;
 }

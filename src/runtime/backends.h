@@ -21,7 +21,21 @@ struct BackendOptions {
 // Throws Error naming the choices for another name, or where the machine lacks what the options ask for.
 std::unique_ptr<Backend> MakeBackend(const BackendOptions& options);
 
-// GB/s at which the memory of a device can be read, measured; nothing for backends that use the host's.
+// Whether the backend computes on a device with memory of its own, and there is one.
+bool HasDevice(const std::string& backend);
+
+// The following is nothing where not HasDevice.
+
+// GB/s at which the device's memory can be read, measured.
 std::optional<double> DeviceReadGbps(const std::string& backend);
+
+// Microseconds that reading `bytes` takes, measured back to back over `num_buffers` buffers in turn.
+std::optional<double> DeviceReadUs(const std::string& backend, int64_t bytes, int32_t num_buffers);
+
+// The highest rates that the device's clocks may run at.
+struct DeviceClocks {
+  int32_t core_mhz = 0, memory_mhz = 0;
+};
+std::optional<DeviceClocks> MaxDeviceClocks(const std::string& backend);
 
 }  // namespace fourstep

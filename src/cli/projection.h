@@ -1,0 +1,46 @@
+// The linears of a decoder layer, and the head, as the forward uses them.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "backend/numerics.h"
+#include "model/decoder.h"
+
+namespace fourstep::cli {
+
+enum class LinearUse { kPlain, kResidual, kGated, kHead };
+
+struct Projection {
+  std::string name;
+  LinearUse use = LinearUse::kPlain;
+  Numerics numerics = Numerics::kBf16;
+  LinearStack weights;
+  LinearStack consumer;  // kGated: what reads the outputs
+
+  int64_t inputs() const { return weights.front().k; }
+  int64_t outputs() const {  // of all weights
+    int64_t n = 0;
+    for (const LinearWeight& w : weights) n += w.n;
+    return n;
+  }
+  int64_t bytes() const {  // that every use must read
+    size_t bytes = 0;
+    for (const LinearWeight& w : weights)
+      bytes += w.values.size() + w.block_scales.size() + w.bias.size() * sizeof(float);
+    return static_cast<int64_t>(bytes);
+  }
+};
+
+// qkv, o, gate|up, down of the first layer, and the head. Views of `weights`.
+inline std::vector<Projection> ProjectionsOf(const DecoderWeights& weights, Numerics numerics) {
+  const DecoderLayerWeights& l = weights.layers.front();
+  return {{"qkv", LinearUse::kPlain, numerics, l.qkv, {}},
+          {"o", LinearUse::kResidual, numerics, l.o, {}},
+          {"gate|up", LinearUse::kGated, numerics, l.gate_up, l.down},
+          {"down", LinearUse::kResidual, numerics, l.down, {}},
+          {"head", LinearUse::kHead, numerics, weights.head, {}}};
+}
+
+}  // namespace fourstep::cli
