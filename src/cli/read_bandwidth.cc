@@ -1,7 +1,5 @@
 #include "cli/read_bandwidth.h"
 
-#include <omp.h>
-
 #include <algorithm>
 #include <atomic>
 #include <optional>
@@ -25,22 +23,40 @@ uint64_t SumOf(const uint64_t* words, int64_t count) {
   return sum;
 }
 
-// Of one buffer of `words`, read by up to `num_threads` of the pool's.
-double MedianReadUs(const std::vector<uint64_t>& data, int64_t words, int num_threads, ThreadPool& pool) {
-  constexpr int kPasses = 5;
-  const int64_t num_buffers = static_cast<int64_t>(data.size()) / words;
-  std::vector<double> us;
-  std::atomic<uint64_t> all = 0;  // used, so that the reads stay
-  for (int pass = 0; pass < kPasses; ++pass) {
+// Buffers of `words` that are read in turn, in regions of threads as the CPU backend has them.
+class Reader {
+ public:
+  Reader(int64_t words, int64_t num_buffers, int32_t num_threads)
+      : words_(words),
+        num_buffers_(num_buffers),
+        pool_(num_threads > 0 ? num_threads : NumUsableCores()),
+        data_(static_cast<size_t>(words * num_buffers), 1) {}
+
+  int num_threads() const { return pool_.num_threads(); }
+
+  // Of a buffer, in one pass over all of them, each read by up to `num_threads`.
+  double PassUs(int num_threads) {
     const auto started = Clock::now();
-    for (int64_t buffer = 0; buffer < num_buffers; ++buffer) {
-      pool.ForShares(words, num_threads, [&](int64_t first, int64_t last, int) {
-        all.fetch_add(SumOf(data.data() + buffer * words + first, last - first), std::memory_order_relaxed);
+    for (int64_t buffer = 0; buffer < num_buffers_; ++buffer) {
+      pool_.ForShares(words_, num_threads, [&](int64_t first, int64_t last, int) {
+        sum_.fetch_add(SumOf(data_.data() + buffer * words_ + first, last - first),
+                       std::memory_order_relaxed);
       });
     }
-    us.push_back(MicrosecondsSince(started) / static_cast<double>(num_buffers));
+    return MicrosecondsSince(started) / static_cast<double>(num_buffers_);
   }
-  return SpreadOf(us).median;
+
+ private:
+  const int64_t words_, num_buffers_;
+  ThreadPool pool_;
+  const std::vector<uint64_t> data_;
+  std::atomic<uint64_t> sum_ = 0;  // of all that was read, so that the reads stay
+};
+
+std::vector<double> PassesUs(Reader& reader, int num_threads, int passes) {
+  std::vector<double> us;
+  for (int pass = 0; pass < passes; ++pass) us.push_back(reader.PassUs(num_threads));
+  return us;
 }
 
 }  // namespace
@@ -48,26 +64,16 @@ double MedianReadUs(const std::vector<uint64_t>& data, int64_t words, int num_th
 double MeasureReadGbps(int32_t num_threads) {
   constexpr int64_t kWords = int64_t{512} << 17;
   constexpr int kPasses = 7;
-  const int threads = num_threads > 0 ? num_threads : omp_get_num_procs();
-  std::vector<uint64_t> data(kWords);
-  double best_us = 1e15;
-  uint64_t sum = 0;
-  for (int pass = 0; pass < kPasses; ++pass) {
-    data[static_cast<size_t>(pass)] = static_cast<uint64_t>(pass);  // so that no pass repeats the one before
-    const auto started = Clock::now();
-#pragma omp parallel for simd reduction(+ : sum) num_threads(threads)
-    for (int64_t i = 0; i < kWords; ++i) sum += data[static_cast<size_t>(i)];
-    best_us = std::min(best_us, MicrosecondsSince(started));
-  }
-  // The sum is used, so that the loop stays.
-  return sum == 1 ? 0 : static_cast<double>(kWords) * 8e-3 / best_us;
+  Reader reader(kWords, 1, num_threads);
+  return static_cast<double>(kWords) * 8e-3 /
+         SpreadOf(PassesUs(reader, reader.num_threads(), kPasses)).lowest;
 }
 
 double MeasureReadUs(int64_t bytes, int32_t num_buffers, int32_t num_threads) {
-  const int64_t words = (bytes + 7) / 8;
-  ThreadPool pool(num_threads > 0 ? num_threads : NumUsableCores());
-  const std::vector<uint64_t> data(static_cast<size_t>(words) * static_cast<size_t>(num_buffers), 1);
-  return std::min(MedianReadUs(data, words, 1, pool), MedianReadUs(data, words, pool.num_threads(), pool));
+  constexpr int kPasses = 5;
+  Reader reader((bytes + 7) / 8, num_buffers, num_threads);
+  return std::min(SpreadOf(PassesUs(reader, 1, kPasses)).median,
+                  SpreadOf(PassesUs(reader, reader.num_threads(), kPasses)).median);
 }
 
 double ReadGbpsOf(const std::string& backend, int32_t num_threads) {

@@ -10,8 +10,8 @@ namespace fourstep::cli {
 // several passes.
 double MeasureReadGbps(int32_t num_threads);
 
-// Microseconds of reading `bytes`, over `num_buffers` buffers in turn, back to back, in regions of threads as
-// the CPU backend has them: the median of several passes, with all threads or one, whichever is faster.
+// Microseconds of reading `bytes`, over `num_buffers` buffers in turn, back to back: the median of several
+// passes, with all threads or one, whichever is faster.
 double MeasureReadUs(int64_t bytes, int32_t num_buffers, int32_t num_threads);
 
 // The two above of the memory that `backend` keeps weights in: a device's own, or this machine's.
