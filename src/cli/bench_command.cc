@@ -1,4 +1,4 @@
-#include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <memory>
 #include <string>
@@ -28,11 +28,12 @@ CLI::Option* AddBatches(CLI::App& command, std::vector<int32_t>& batches, const 
 }
 
 CLI::Option* AddNumerics(CLI::App& command, std::vector<std::string>& numerics) {
-  return command.add_option("--numerics", numerics, "w4a4, w4a16 or bf16, or several")
+  return command
+      .add_option("--numerics", numerics,
+                  fmt::format("w4a4, w4a16 or bf16, or several; default: {}", fmt::join(numerics, ",")))
       ->delimiter(',')
       ->check(CLI::IsMember({"w4a4", "w4a16", "bf16"}))
-      ->option_text("NAME")
-      ->capture_default_str();
+      ->option_text("NAME");
 }
 
 CLI::Option* AddHead(CLI::App& command, std::string& head) {
@@ -122,11 +123,12 @@ void AddKernels(CLI::App& bench) {
       bench.add_subcommand("kernels", "Every projection of published shapes, on weights that no cache holds");
   auto options = std::make_shared<KernelOptions>();
   KernelBenchOptions& kernels = options->kernels;
-  command->add_option("--shape", kernels.shapes, "Of a published model, or of several")
+  command
+      ->add_option("--shape", kernels.shapes,
+                   "Of a published model, or of several; default: " + kernels.shapes[0])
       ->delimiter(',')
       ->check(CLI::IsMember(PublishedShapeNames()))
-      ->option_text("NAME")
-      ->capture_default_str();
+      ->option_text("NAME");
   AddNumerics(*command, kernels.numerics);
   AddBatches(*command, kernels.batches, "Rows of a step");
   command->add_option("--cold-mb", kernels.cold_mb, "Megabytes of copies that take turns, at least")
@@ -158,16 +160,14 @@ void AddPolicy(CLI::App& bench) {
   ShapeOptions& shape = options->policy.shape;
   shape.shape = "qwen3-8b";
   shape.numerics = {"w4a4"};
-  command->add_option("--shape", shape.shape, "Of a published model")
+  command->add_option("--shape", shape.shape, "Of a published model; default: " + shape.shape)
       ->check(CLI::IsMember(PublishedShapeNames()))
-      ->option_text("NAME")
-      ->capture_default_str();
+      ->option_text("NAME");
   AddNumerics(*command, shape.numerics);
   AddHead(*command, shape.head);
   AddBatches(*command, shape.batches, "Sequences decoding at a time");
   command->add_option("--context", shape.context_tokens, "Tokens in the cache of each sequence")
       ->check(CLI::Range(int32_t{16}, int32_t{1} << 24))
-      ->option_text("N")
       ->capture_default_str();
   command->add_option("--tokens", shape.tokens, "Steps of a repeat")
       ->check(CLI::Range(1, 1 << 16))
