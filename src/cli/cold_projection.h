@@ -14,11 +14,12 @@ namespace fourstep::cli {
 
 class ColdProjection {
  public:
-  // `backend` serves nothing else. Rows of steps: up to backend.max_rows().
+  // `backend` serves nothing else. Rows of steps: up to backend.max_rows(). Throws std::runtime_error where a
+  // step of one row is wrong, against double precision.
   ColdProjection(Backend& backend, const Projection& projection, int32_t num_copies);
 
-  // That a step of `batch` rows is right, of one copy and of all of them: the outputs of a step of one row,
-  // checked in double precision, are those of the first row bit for bit. Throws std::runtime_error.
+  // That the first row of a step of `batch` rows is that of a step of one row, bit for bit, by one copy and
+  // by all of them. Throws std::runtime_error.
   void Check(int32_t batch);
 
   // Of one use with `batch` rows: what a step that goes over all copies twice takes longer than one that goes
@@ -39,7 +40,7 @@ class ColdProjection {
   double TimeSteps(int32_t passes, int32_t steps);
   std::vector<float> FirstRow(std::vector<float> rows) const;
   std::vector<float> ReadOutput();
-  std::vector<float> RunOneCopy(bool checks);
+  std::vector<float> RunOneCopy(LinearId copy, bool checks);
   Outputs Run(int32_t batch, bool checks);
 
   Backend& b_;

@@ -1,0 +1,165 @@
+// Kernels that compute something wrong are not timed.
+#include "cli/cold_projection.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "model/published_shapes.h"
+#include "model/random_decoder.h"
+#include "runtime/backends.h"
+
+namespace fourstep::cli {
+namespace {
+
+enum class Fault {
+  kNone,
+  kSums,     // products are off by a third
+  kBatch,    // the first row depends on how many there are, in the last bit
+  kCopy,     // the last copy has other weights
+  kEncoded,  // 4-bit rows are off in the last bit
+};
+
+// A backend with a fault.
+class FaultyBackend final : public Backend {
+ public:
+  explicit FaultyBackend(Fault fault)
+      : b_(MakeBackend({.name = "cpu", .cpu_path = "", .num_threads = 1, .max_rows = 4})), fault_(fault) {}
+
+  static constexpr int32_t kNumCopies = 3;
+
+  std::string name() const override { return b_->name(); }
+  LinearId AddLinear(std::span<const LinearWeight> weights, Numerics numerics) override {
+    std::vector<LinearWeight> own(weights.begin(), weights.end());
+    const bool is_wrong =
+        fault_ == Fault::kSums || (fault_ == Fault::kCopy && num_linears_ == kNumCopies - 1);
+    for (LinearWeight& w : own) w.global_scale *= is_wrong ? 1.3f : 1.0f;
+    ++num_linears_;
+    return b_->AddLinear(own, numerics);
+  }
+  VectorId AddVector(std::span<const float> values) override { return b_->AddVector(values); }
+  EmbeddingId AddEmbedding(const LinearWeight& table) override { return b_->AddEmbedding(table); }
+  ActivationId AddActivation(int32_t width) override { return b_->AddActivation(width); }
+  void AllocateKvCache(const KvCacheShape& shape, const RopeTable& rope) override {
+    b_->AllocateKvCache(shape, rope);
+  }
+  int32_t max_rows() const override { return b_->max_rows(); }
+  void BeginStep(const Batch& batch) override {
+    num_rows_ = batch.num_rows();
+    b_->BeginStep(batch);
+  }
+  void EndStep() override { b_->EndStep(); }
+  void Embed(ActivationId out, EmbeddingId table) override { b_->Embed(out, table); }
+  void Norm(ActivationId out, ActivationId x, VectorId weight, float epsilon, LinearId consumer) override {
+    b_->Norm(out, x, weight, epsilon, consumer);
+  }
+  void Linear(ActivationId out, ActivationId x, LinearId linear) override { b_->Linear(out, x, linear); }
+  void LinearResidual(ActivationId residual, ActivationId x, LinearId linear) override {
+    b_->LinearResidual(residual, x, linear);
+  }
+  void GatedLinear(ActivationId out, ActivationId x, LinearId gate_up, LinearId consumer) override {
+    encoded_ = consumer.id >= 0 ? out.id : -1;
+    b_->GatedLinear(out, x, gate_up, consumer);
+  }
+  void RotateAndAppend(ActivationId qkv, int32_t layer, VectorId q, VectorId k, float epsilon) override {
+    b_->RotateAndAppend(qkv, layer, q, k, epsilon);
+  }
+  void Attention(ActivationId out, ActivationId qkv, int32_t layer, LinearId consumer) override {
+    b_->Attention(out, qkv, layer, consumer);
+  }
+  void Head(ActivationId x, VectorId norm, float epsilon, LinearId head) override {
+    b_->Head(x, norm, epsilon, head);
+  }
+  void Draw() override { b_->Draw(); }
+  void SetSlot(int32_t slot, const SamplingParams& params) override { b_->SetSlot(slot, params); }
+  void SetBoundaryTokens(std::span<const int32_t> blank, std::span<const int32_t> newline,
+                         int32_t num_drawable) override {
+    b_->SetBoundaryTokens(blank, newline, num_drawable);
+  }
+  std::vector<TokenRecord> ReadRecords(bool wait) override { return b_->ReadRecords(wait); }
+  std::vector<float> ReadLogits() override { return Nudged(b_->ReadLogits(), false); }
+  std::vector<float> ReadActivation(ActivationId x) override {
+    return Nudged(b_->ReadActivation(x), x.id == encoded_);
+  }
+
+ private:
+  std::vector<float> Nudged(std::vector<float> values, bool is_encoded) const {
+    const bool is_wrong =
+        (fault_ == Fault::kBatch && num_rows_ > 1) || (fault_ == Fault::kEncoded && is_encoded);
+    if (is_wrong) values[5] = std::nextafter(std::nextafter(std::nextafter(values[5], 9.0f), 9.0f), 9.0f);
+    return values;
+  }
+
+  std::unique_ptr<Backend> b_;
+  const Fault fault_;
+  int32_t num_linears_ = 0, num_rows_ = 0, encoded_ = -1;
+};
+
+// What is said of every projection: "" where all is right.
+std::vector<std::pair<std::string, std::string>> FaultsFound(Fault fault) {
+  HfConfig shape = PublishedShape("abacus");
+  shape.num_layers = 1;
+  const RandomDecoderWeights weights(shape, Numerics::kW4A4, HeadFormat::kNvFp4);
+  std::vector<std::pair<std::string, std::string>> found;
+  for (const Projection& p : ProjectionsOf(weights.view(), Numerics::kW4A4)) {
+    FaultyBackend backend(fault);
+    std::string said;
+    try {
+      ColdProjection cold(backend, p, FaultyBackend::kNumCopies);
+      cold.Check(3);
+    } catch (const std::runtime_error& error) {
+      said = error.what();
+    }
+    found.emplace_back(p.name, said);
+  }
+  return found;
+}
+
+TEST(ColdProjection, FindsNoFaultWhereThereIsNone) {
+  for (const auto& [name, said] : FaultsFound(Fault::kNone)) EXPECT_EQ(said, "") << name;
+}
+
+TEST(ColdProjection, FindsFaultsOfEveryProjection) {
+  for (const auto& [fault, fragment] : {std::pair{Fault::kSums, ", expected "},
+                                        {Fault::kBatch, "differ between batch 1 and 3"},
+                                        {Fault::kCopy, "differ from"}}) {
+    for (const auto& [name, said] : FaultsFound(fault)) {
+      EXPECT_THAT(said, testing::StartsWith(name + ": "));
+      EXPECT_THAT(said, testing::HasSubstr(fragment)) << name;
+    }
+  }
+}
+
+TEST(ColdProjection, FindsGatedRowsThatAreEncodedWrongly) {
+  for (const auto& [name, said] : FaultsFound(Fault::kEncoded)) {
+    if (name == "gate|up") {
+      EXPECT_THAT(said, testing::HasSubstr("is encoded as"));
+    } else {
+      EXPECT_EQ(said, "") << name;
+    }
+  }
+}
+
+TEST(ColdProjection, TimesARowAndMore) {
+  HfConfig shape = PublishedShape("abacus");
+  shape.num_layers = 1;
+  const RandomDecoderWeights weights(shape, Numerics::kBf16, HeadFormat::kBf16);
+  const Projection down = ProjectionsOf(weights.view(), Numerics::kBf16)[3];
+  const auto backend = MakeBackend({.name = "cpu", .cpu_path = "", .num_threads = 1, .max_rows = 64});
+  ColdProjection cold(*backend, down, 8);
+  const Spread one = cold.TimeUs(1, 3), many = cold.TimeUs(64, 3);
+  EXPECT_LE(one.lowest, one.median);
+  EXPECT_LE(one.median, one.highest);
+  EXPECT_GT(one.median, 0);
+  // 64 rows are 16 times the work of four at a time; drift of a shared machine is far below that.
+  EXPECT_GT(many.median, 2 * one.median);
+}
+
+}  // namespace
+}  // namespace fourstep::cli
