@@ -270,6 +270,8 @@ def train(settings: Settings, state: Path, minutes: float | None) -> Model:
             saved_at = time.monotonic()
     trainer.save(trainer.path)
     rounds.thread.join()
+    if dist.is_initialized():
+        dist.destroy_process_group()
     return trainer.model
 
 

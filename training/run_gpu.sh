@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The whole road on one GPU: tokenizer, supervised training, reinforcement, study, export.  Each phase resumes where it
-# stopped.  Usage: training/run_gpu.sh STATE [SUPERVISED_MINUTES REINFORCE_MINUTES PROBLEMS]
+# The whole road: tokenizer, supervised training, reinforcement (on all GPUs here), study, export.  Each phase resumes
+# where it stopped.  Usage: training/run_gpu.sh STATE [SUPERVISED_MINUTES REINFORCE_MINUTES PROBLEMS]
 set -euo pipefail
 cd "$(dirname "$0")/.."
 state=$1
@@ -10,6 +10,7 @@ mkdir -p "$state"
 
 [ -e "$state/supervised.done" ] || "$python" -m training.supervised "$state" --minutes "${2:-6}"
 touch "$state/supervised.done"
-[ -e "$state/reinforce.done" ] || "$python" -m training.reinforce "$state" --minutes "${3:-12}"
+[ -e "$state/reinforce.done" ] || "$python" -m torch.distributed.run --standalone --nproc-per-node gpu \
+  -m training.reinforce "$state" --minutes "${3:-12}"
 touch "$state/reinforce.done"
 "$python" -m training.study "$state" --set study.problems="${4:-3072}"

@@ -87,14 +87,14 @@ FULL = Settings(
     reinforce_knobs={  # the hard end: a group that is always right carries as little signal as one that never is
         "countdown": ("numbers=5",),
         "dag": ("needed=14..24", "distractors=0..8"),
-        "ledger": ("orders=8..10", "items=8..10", "shops=4..6", "asked=3..4", "length=8..12", "similar=80..100"),
+        "ledger": ("orders=8..10", "items=8..10", "shops=4..6", "asked=3..4", "length=10..14", "similar=80..100"),
         "equation": ("brackets=4..6", "coefficient=30..60", "solution=30..60"),
     },
     evaluation_knobs={  # what the study chose for the shipped model: training.study's difficulty
         "countdown": ("numbers=5",),
         "dag": ("needed=20",),
-        "ledger": ("orders=10", "items=10", "shops=6", "asked=4", "similar=100", "length=11"),
-        "equation": ("brackets=6", "coefficient=50", "solution=50"),
+        "ledger": ("orders=10", "items=10", "shops=6", "asked=4", "similar=100", "length=14"),
+        "equation": ("brackets=6", "coefficient=60", "solution=60"),
     },
 )
 SMALL = Settings(
