@@ -125,6 +125,7 @@ class Backend {
 
   virtual std::vector<float> ReadLogits() = 0;  // [num_draws, vocab] of the last step
   // As the operations issued so far left it: an observer may ask inside a step (the backend then waits).
+  // After a step, what a later operation of it has read is gone: a backend may join the two.
   virtual std::vector<float> ReadActivation(ActivationId x) = 0;  // [num_rows, width] decoded
 };
 

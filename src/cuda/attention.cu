@@ -23,25 +23,11 @@ __device__ CachePlace PlaceOf(const CacheView& c, const StepView& step, int slot
   return {int64_t{block} * c.num_kv_heads + kv_head, in_block / kGroupTokens, in_block % kGroupTokens};
 }
 
-// One warp a head of a row: q heads, then k heads, then v heads.
-__global__ void RotateAndAppendKernel(CacheView c, RowsView qkv, StepView step, const float* q_norm,
-                                      const float* k_norm, float epsilon) {
-  WaitForPrevious();
-  LetNextBegin();
-  const int row = static_cast<int>(blockIdx.x), head = static_cast<int>(blockIdx.y),
-            lane = static_cast<int>(threadIdx.x);
-  const int position = step.positions[row];
-  uint16_t* x = qkv.values + int64_t{row} * qkv.stride + head * c.head_dim;
-  const bool is_q = head < c.num_heads, is_v = head >= c.num_heads + c.num_kv_heads;
-  const int kv_head = (head - c.num_heads) % c.num_kv_heads;
-  if (is_v) {
-    const CachePlace at = PlaceOf(c, step, step.slots[row], position, kv_head);
-    uint16_t* v =
-        c.v + (at.block_head * c.groups_per_block + at.group) * c.padded_dim * kGroupTokens + at.offset;
-    for (int i = lane; i < c.head_dim; i += kWarpLanes) v[i * kGroupTokens] = x[i];
-    return;
-  }
-  const float* norm = is_q ? q_norm : k_norm;
+// One warp: norm and RoPE of the head at `x`; store(i, bits) gets what dimension i becomes. A lane stores no
+// dimension before it has read it, so x may be where it stores to.
+template <class Store>
+__device__ __forceinline__ void NormAndRotate(const CacheView& c, const uint16_t* x, const float* norm,
+                                              float epsilon, int position, int lane, const Store& store) {
   float factor = 1;
   if (norm != nullptr) {
     float sum = 0;
@@ -50,12 +36,6 @@ __global__ void RotateAndAppendKernel(CacheView c, RowsView qkv, StepView step, 
       sum = fmaf(value, value, sum);
     }
     factor = 1.0f / sqrtf(WarpSum(sum) / static_cast<float>(c.head_dim) + epsilon);
-  }
-  uint16_t* to = x;
-  if (!is_q) {
-    const CachePlace at = PlaceOf(c, step, step.slots[row], position, kv_head);
-    to = c.k + (at.block_head * c.groups_per_block * kGroupTokens + at.group * kGroupTokens + at.offset) *
-                   c.padded_dim;
   }
   const int half = c.head_dim / 2;
   for (int i = lane; i < half; i += kWarpLanes) {
@@ -68,9 +48,40 @@ __global__ void RotateAndAppendKernel(CacheView c, RowsView qkv, StepView step, 
     sincosf(static_cast<float>(position) * c.inv_freq[i], &sine, &cosine);
     sine *= c.rope_factor;
     cosine *= c.rope_factor;
-    x[i] = to[i] = BFloat16::Encode(first * cosine - second * sine).bits;
-    x[half + i] = to[half + i] = BFloat16::Encode(second * cosine + first * sine).bits;
+    store(i, BFloat16::Encode(first * cosine - second * sine).bits);
+    store(half + i, BFloat16::Encode(second * cosine + first * sine).bits);
   }
+}
+
+// Where a row's key and value of one head go.
+__device__ __forceinline__ uint16_t* KeyAt(const CacheView& c, const CachePlace& at) {
+  return c.k + (at.block_head * c.groups_per_block * kGroupTokens + at.group * kGroupTokens + at.offset) *
+                   c.padded_dim;
+}
+__device__ __forceinline__ void AppendValue(const CacheView& c, const CachePlace& at, const uint16_t* x,
+                                            int lane) {
+  uint16_t* v =
+      c.v + (at.block_head * c.groups_per_block + at.group) * c.padded_dim * kGroupTokens + at.offset;
+  for (int i = lane; i < c.head_dim; i += kWarpLanes) v[i * kGroupTokens] = x[i];
+}
+
+// One warp a head of a row: q heads, then k heads, then v heads.
+__global__ void RotateAndAppendKernel(CacheView c, RowsView qkv, StepView step, HeadNorms norms) {
+  LetNextBegin();
+  WaitForPrevious();
+  const int row = static_cast<int>(blockIdx.x), head = static_cast<int>(blockIdx.y),
+            lane = static_cast<int>(threadIdx.x);
+  const int position = step.positions[row];
+  uint16_t* x = qkv.values + int64_t{row} * qkv.stride + head * c.head_dim;
+  if (head < c.num_heads) {
+    NormAndRotate(c, x, norms.q, norms.epsilon, position, lane, [&](int i, uint16_t bits) { x[i] = bits; });
+    return;
+  }
+  const CachePlace at = PlaceOf(c, step, step.slots[row], position, (head - c.num_heads) % c.num_kv_heads);
+  if (head >= c.num_heads + c.num_kv_heads) return AppendValue(c, at, x, lane);
+  uint16_t* to = KeyAt(c, at);
+  NormAndRotate(c, x, norms.k, norms.epsilon, position, lane,
+                [&](int i, uint16_t bits) { x[i] = to[i] = bits; });
 }
 
 // How the context of a row is shared out: a function of its length alone.
@@ -99,7 +110,7 @@ struct WarpAttention {
   float out[kDimTiles][4] = {};
   float max[2] = {-INFINITY, -INFINITY}, sum[2] = {};  // sum: of this lane's positions only
 
-  // q_heads: [num_heads, head_dim] of the row. Lane t owns dimensions 16 t .. 16 t + 15 of each 64.
+  // q_heads: [num_heads, head_dim]. Lane t owns dimensions 16 t .. 16 t + 15 of each 64.
   __device__ void LoadQuery(const uint16_t* q_heads, int num_heads, int head_dim, int lane) {
     const int g = lane / 4, t = lane % 4;
     for (int s = 0; s < kSteps; ++s) {
@@ -175,14 +186,128 @@ struct WarpAttention {
 // Partial result of a head: its maximum, its sum, kDims weighted sums.
 constexpr int kPartialHeader = 2;
 
+// Partial results of some heads, in shared or in global memory.
+struct Partials {
+  const float* first;
+  int count;                    // of each head, at most a warp's lanes
+  int64_t stride, head_stride;  // in floats
+};
+static_assert(kMaxSplits <= kWarpLanes && kWarps <= kWarpLanes);
+
+// What the partial results of each head are multiplied by when they are added up, in shared memory.
+struct MergeFactors {
+  float of[kTileHeads][kWarpLanes];
+  float max[kTileHeads], sum[kTileHeads];  // of each head, all partial results together
+
+  // A lane a partial result, so that all of them are loaded at once. The whole block calls.
+  __device__ void Find(const Partials& p, int num_heads) {
+    const int lane = static_cast<int>(threadIdx.x) % kWarpLanes;
+    __syncthreads();
+    for (int head = static_cast<int>(threadIdx.x) / kWarpLanes; head < num_heads; head += kWarps) {
+      float2 header = make_float2(-INFINITY, 0.0f);
+      if (lane < p.count)
+        header = *reinterpret_cast<const float2*>(p.first + head * p.head_stride + lane * p.stride);
+      float top = header.x;
+      for (int distance = kWarpLanes / 2; distance > 0; distance /= 2)
+        top = fmaxf(top, __shfl_xor_sync(kAllLanes, top, distance));
+      const float factor = header.x == -INFINITY ? 0.0f : exp2f(header.x - top);
+      of[head][lane] = factor;
+      const float total = WarpSum(header.y * factor);
+      if (lane == 0) {
+        max[head] = top;
+        sum[head] = total;
+      }
+    }
+    __syncthreads();
+  }
+
+  // Dimensions dim and dim + 1, in the order of the partial results.
+  __device__ float2 Merge(const Partials& p, int head, int dim) const {
+    constexpr int kInFlight = 8;
+    const float* at = p.first + head * p.head_stride + kPartialHeader + dim;
+    float2 value = make_float2(0.0f, 0.0f);
+    for (int begin = 0; begin < p.count; begin += kInFlight) {
+      float2 loaded[kInFlight];
+#pragma unroll
+      for (int i = 0; i < kInFlight; ++i) {
+        if (begin + i < p.count) loaded[i] = *reinterpret_cast<const float2*>(at + (begin + i) * p.stride);
+      }
+#pragma unroll
+      for (int i = 0; i < kInFlight; ++i) {
+        if (begin + i >= p.count) break;
+        value.x = fmaf(loaded[i].x, of[head][begin + i], value.x);
+        value.y = fmaf(loaded[i].y, of[head][begin + i], value.y);
+      }
+    }
+    return value;
+  }
+};
+
+// The heads of a block, made ready from what the qkv linear left: q into `q` [num_heads, head_dim] of shared
+// memory; where the row's own position is this block's, its key and value into the cache.
+__device__ __forceinline__ void PrepareHeads(const CacheView& c, const uint16_t* qkv_row,
+                                             const StepView& step, const HeadNorms& norms, int row,
+                                             int first_head, int num_heads, int kv_head, bool appends,
+                                             uint16_t* q) {
+  const int warp = static_cast<int>(threadIdx.x) / kWarpLanes,
+            lane = static_cast<int>(threadIdx.x) % kWarpLanes;
+  const int position = step.positions[row];
+  // The last warps begin with key and value, the others with q heads.
+  if (appends && warp >= kWarps - 2) {
+    const CachePlace at = PlaceOf(c, step, step.slots[row], position, kv_head);
+    const uint16_t* k = qkv_row + (c.num_heads + kv_head) * c.head_dim;
+    if (warp == kWarps - 1) {
+      uint16_t* to = KeyAt(c, at);
+      NormAndRotate(c, k, norms.k, norms.epsilon, position, lane,
+                    [&](int i, uint16_t bits) { to[i] = bits; });
+    } else {
+      AppendValue(c, at, k + c.num_kv_heads * c.head_dim, lane);
+    }
+  }
+  for (int head = warp; head < num_heads; head += kWarps) {
+    uint16_t* to = q + head * c.head_dim;
+    NormAndRotate(c, qkv_row + (first_head + head) * c.head_dim, norms.q, norms.epsilon, position, lane,
+                  [&](int i, uint16_t bits) { to[i] = bits; });
+  }
+}
+
+// Begins to bring what this block will read into the L2 cache, while the qkv linear still runs. The position
+// may be that of the step before: then the last group comes later. Nothing else is read before
+// WaitForPrevious.
+template <int kDims>
+__device__ __forceinline__ void PrefetchGroups(const CacheView& c, const StepView& step, int first_row) {
+  const int heads_per_kv = c.num_heads / c.num_kv_heads;
+  const int head_tiles = (heads_per_kv + kTileHeads - 1) / kTileHeads;
+  if (blockIdx.y % head_tiles != 0) return;
+  const int kv_head = static_cast<int>(blockIdx.y) / head_tiles;
+  const int row = first_row + static_cast<int>(blockIdx.z), split = static_cast<int>(blockIdx.x);
+  const Splits splits = SplitsOf(c, step.positions[row] + 1);
+  const int32_t* table = step.block_tables + int64_t{step.slots[row]} * step.max_blocks;
+  const int end = min((split + 1) * splits.each, splits.num_groups);
+  for (int group = split * splits.each + static_cast<int>(threadIdx.x); group < end; group += kThreads) {
+    const int64_t at =
+        (int64_t{table[group / c.groups_per_block]} * c.num_kv_heads + kv_head) * c.groups_per_block +
+        group % c.groups_per_block;
+    PrefetchToL2(c.k + at * kGroupTokens * kDims, kGroupTokens * kDims * 2);
+    PrefetchToL2(c.v + at * kGroupTokens * kDims, kGroupTokens * kDims * 2);
+  }
+}
+
 // Block (split, kv head and tile of its heads, row). Warps take groups in turn; their results are merged in
 // shared memory, those of the blocks by the block that comes last, both in a fixed order.
-template <int kDims>
+template <int kDims, bool kPrepares>
 __global__ __launch_bounds__(kThreads) void AttentionKernel(CacheView c, RowsView out, RowsView qkv,
                                                             StepView step, RowForm form,
-                                                            AttentionWorkspace workspace, int first_row) {
-  WaitForPrevious();
+                                                            AttentionWorkspace workspace, HeadNorms norms,
+                                                            int first_row) {
   LetNextBegin();
+  if (kPrepares) {
+    PrefetchGroups<kDims>(c, step, first_row);
+    if (norms.q != nullptr) PrefetchFloats(norms.q, c.head_dim);
+    if (norms.k != nullptr) PrefetchFloats(norms.k, c.head_dim);
+    PrefetchFloats(c.inv_freq, c.head_dim / 2);
+  }
+  WaitForPrevious();
   extern __shared__ float shared[];
   const int heads_per_kv = c.num_heads / c.num_kv_heads;
   const int head_tiles = (heads_per_kv + kTileHeads - 1) / kTileHeads;
@@ -199,8 +324,16 @@ __global__ __launch_bounds__(kThreads) void AttentionKernel(CacheView c, RowsVie
   const int g = lane / 4, t = lane % 4;
 
   WarpAttention<kDims> mine;
-  mine.LoadQuery(qkv.values + int64_t{row} * qkv.stride + first_head * c.head_dim, num_heads, c.head_dim,
-                 lane);
+  const uint16_t* qkv_row = qkv.values + int64_t{row} * qkv.stride;
+  if (kPrepares) {
+    auto* q = reinterpret_cast<uint16_t*>(shared);  // until the results come
+    PrepareHeads(c, qkv_row, step, norms, row, first_head, num_heads, kv_head, split == splits.count - 1, q);
+    __syncthreads();
+    mine.LoadQuery(q, num_heads, c.head_dim, lane);
+    __syncthreads();
+  } else {
+    mine.LoadQuery(qkv_row + first_head * c.head_dim, num_heads, c.head_dim, lane);
+  }
   const float scale = 1.4426950408889634f / sqrtf(static_cast<float>(c.head_dim));
   const int32_t* table = step.block_tables + int64_t{step.slots[row]} * step.max_blocks;
   const int end = min((split + 1) * splits.each, splits.num_groups);
@@ -225,44 +358,25 @@ __global__ __launch_bounds__(kThreads) void AttentionKernel(CacheView c, RowsVie
       to[1] = sum;
     }
     for (int tile = 0; tile < WarpAttention<kDims>::kDimTiles; ++tile) {
-      to[kPartialHeader + 8 * tile + 2 * t] = mine.out[tile][2 * half];
-      to[kPartialHeader + 8 * tile + 2 * t + 1] = mine.out[tile][2 * half + 1];
+      *reinterpret_cast<float2*>(to + kPartialHeader + 8 * tile + 2 * t) =
+          make_float2(mine.out[tile][2 * half], mine.out[tile][2 * half + 1]);
     }
   }
   __syncthreads();
 
-  // `count` partial results of head h, `stride` floats apart, merged: the weighted sum of dimension d.
-  struct Merged {
-    float max, sum, value;
-  };
-  const auto merge = [&](const float* partial, int count, int64_t stride, int d) {
-    Merged m{-INFINITY, 0, 0};
-    for (int i = 0; i < count; ++i) m.max = fmaxf(m.max, partial[i * stride]);
-    for (int i = 0; i < count; ++i) {
-      const float* p = partial + i * stride;
-      const float factor = p[0] == -INFINITY ? 0.0f : exp2f(p[0] - m.max);
-      m.sum += p[1] * factor;
-      m.value += p[kPartialHeader + d] * factor;
-    }
-    return m;
-  };
-  const int num_outputs = num_heads * c.head_dim;
-  const float* results = shared;
-  int num_results = kWarps;
-  int64_t result_stride = kTileHeads * kStride, head_stride = kStride;
+  __shared__ MergeFactors factors;
+  Partials results{shared, kWarps, kTileHeads * kStride, kStride};
+  factors.Find(results, num_heads);
+  const int num_pairs = num_heads * c.head_dim / 2;
   if (splits.count > 1) {
     // [row of the launch][head][split][header + kDims]
-    float* to =
-        workspace.partial + ((int64_t{blockIdx.z} * c.num_heads + first_head) * kMaxSplits + split) * kStride;
-    for (int i = static_cast<int>(threadIdx.x); i < num_outputs; i += kThreads) {
-      const int head = i / c.head_dim, d = i % c.head_dim;
-      const Merged m = merge(shared + head * kStride, kWarps, kTileHeads * kStride, d);
-      float* at = to + int64_t{head} * kMaxSplits * kStride;
-      at[kPartialHeader + d] = m.value;
-      if (d == 0) {
-        at[0] = m.max;
-        at[1] = m.sum;
-      }
+    float* all = workspace.partial + (int64_t{blockIdx.z} * c.num_heads + first_head) * kMaxSplits * kStride;
+    const Partials of_row{all, splits.count, kStride, int64_t{kMaxSplits} * kStride};
+    for (int i = static_cast<int>(threadIdx.x); i < num_pairs; i += kThreads) {
+      const int head = 2 * i / c.head_dim, dim = 2 * i % c.head_dim;
+      float* at = all + head * of_row.head_stride + split * of_row.stride;
+      *reinterpret_cast<float2*>(at + kPartialHeader + dim) = factors.Merge(results, head, dim);
+      if (dim == 0) *reinterpret_cast<float2*>(at) = make_float2(factors.max[head], factors.sum[head]);
     }
     __threadfence();
     __syncthreads();
@@ -275,23 +389,19 @@ __global__ __launch_bounds__(kThreads) void AttentionKernel(CacheView c, RowsVie
     __syncthreads();
     if (arrived != splits.count - 1) return;
     __threadfence();
-    results = workspace.partial + (int64_t{blockIdx.z} * c.num_heads + first_head) * kMaxSplits * kStride;
-    num_results = splits.count;
-    result_stride = kStride;
-    head_stride = int64_t{kMaxSplits} * kStride;
+    results = of_row;
+    factors.Find(results, num_heads);
   }
   uint16_t* out_row = out.values + int64_t{row} * out.stride;
-  for (int i = static_cast<int>(threadIdx.x); i - lane < num_outputs; i += kThreads) {
-    const bool exists = i < num_outputs;
-    float y = 0;
-    if (exists) {
-      const Merged m =
-          merge(results + i / c.head_dim * head_stride, num_results, result_stride, i % c.head_dim);
-      y = m.value / m.sum;
-    }
-    const int column = first_head * c.head_dim + (exists ? i : 0);
-    const float stored = FormOfLane(y, column, form);
-    if (exists) out_row[column] = BFloat16::Encode(stored).bits;
+  for (int i = static_cast<int>(threadIdx.x); i - lane < num_pairs; i += kThreads) {
+    const bool exists = i < num_pairs;
+    const int head = exists ? 2 * i / c.head_dim : 0, dim = exists ? 2 * i % c.head_dim : 0;
+    const int column = (first_head + head) * c.head_dim + dim;
+    const float2 merged = factors.Merge(results, head, dim);
+    float y[2] = {merged.x / factors.sum[head], merged.y / factors.sum[head]};
+    if (!exists) y[0] = y[1] = 0;
+    FormOfPair(y, column, form);
+    if (exists) *reinterpret_cast<uint32_t*>(out_row + column) = PackBf16(y[0], y[1]);
   }
 }
 
@@ -299,13 +409,13 @@ int HeadTiles(const CacheView& c) {
   return (c.heads_per_kv() + kTileHeads - 1) / kTileHeads;
 }
 
-template <int kDims>
+template <int kDims, bool kPrepares>
 void LaunchDims(const CacheView& cache, RowsView out, RowsView qkv, const StepView& step, const RowForm& form,
                 const AttentionWorkspace& workspace, int32_t max_context, int32_t num_rows,
-                cudaStream_t stream) {
+                const HeadNorms& norms, cudaStream_t stream) {
   constexpr int kSharedBytes =
       kWarps * kTileHeads * (kPartialHeader + kDims) * static_cast<int>(sizeof(float));
-  const auto kernel = AttentionKernel<kDims>;
+  const auto kernel = AttentionKernel<kDims, kPrepares>;
   static const bool is_ready = [&] {
     FOURSTEP_CUDA(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kSharedBytes));
     return true;
@@ -318,7 +428,8 @@ void LaunchDims(const CacheView& cache, RowsView out, RowsView qkv, const StepVi
     const dim3 grid(static_cast<unsigned>(splits),
                     static_cast<unsigned>(cache.num_kv_heads * HeadTiles(cache)),
                     static_cast<unsigned>(std::min(kAttentionRows, num_rows - first)));
-    Launch(kernel, grid, dim3(kThreads), kSharedBytes, stream, cache, out, qkv, step, form, workspace, first);
+    Launch(kernel, grid, dim3(kThreads), kSharedBytes, stream, cache, out, qkv, step, form, workspace, norms,
+           first);
   }
 }
 
@@ -331,18 +442,21 @@ int64_t WorkspaceCounters(const CacheView& cache) {
   return int64_t{kAttentionRows} * cache.num_kv_heads * HeadTiles(cache);
 }
 
-void LaunchRotateAndAppend(const CacheView& cache, RowsView qkv, const StepView& step, const float* q_norm,
-                           const float* k_norm, float epsilon, int32_t num_rows, cudaStream_t stream) {
+void LaunchRotateAndAppend(const CacheView& cache, RowsView qkv, const StepView& step, const HeadNorms& norms,
+                           int32_t num_rows, cudaStream_t stream) {
   const dim3 grid(static_cast<unsigned>(num_rows),
                   static_cast<unsigned>(cache.num_heads + 2 * cache.num_kv_heads));
-  Launch(RotateAndAppendKernel, grid, dim3(kWarpLanes), 0, stream, cache, qkv, step, q_norm, k_norm, epsilon);
+  Launch(RotateAndAppendKernel, grid, dim3(kWarpLanes), 0, stream, cache, qkv, step, norms);
 }
 
 void LaunchAttention(const CacheView& cache, RowsView out, RowsView qkv, const StepView& step,
                      const RowForm& form, const AttentionWorkspace& workspace, int32_t max_context,
-                     int32_t num_rows, cudaStream_t stream) {
+                     int32_t num_rows, const HeadNorms* norms, cudaStream_t stream) {
   const auto launch = [&](auto dims) {
-    LaunchDims<decltype(dims)::value>(cache, out, qkv, step, form, workspace, max_context, num_rows, stream);
+    constexpr int kDims = decltype(dims)::value;
+    const auto kernel = norms != nullptr ? LaunchDims<kDims, true> : LaunchDims<kDims, false>;
+    kernel(cache, out, qkv, step, form, workspace, max_context, num_rows,
+           norms != nullptr ? *norms : HeadNorms{}, stream);
   };
   switch (cache.padded_dim) {
     case 64:

@@ -13,7 +13,7 @@ namespace fourstep::cuda {
 
 inline constexpr int kGroupTokens = 16;    // positions that one warp attends to at a time
 inline constexpr int kMaxSplits = 32;      // blocks that share the context of a row
-inline constexpr int kMinSplitGroups = 8;  // groups that are worth a block
+inline constexpr int kMinSplitGroups = 4;  // groups that are worth a block
 inline constexpr int kAttentionRows = 64;  // rows of a launch
 
 // One layer's cache. Keys lie by position, values by dimension within a group, as the tensor cores take them.
@@ -37,14 +37,22 @@ struct AttentionWorkspace {
 int64_t WorkspaceFloats(const CacheView& cache);
 int64_t WorkspaceCounters(const CacheView& cache);
 
+// What the q and k heads of a row still need before attention: RMSNorm (where not null), then RoPE.
+struct HeadNorms {
+  const float* q = nullptr;  // [head_dim]
+  const float* k = nullptr;  // [head_dim]
+  float epsilon = 0;
+};
+
 // qkv[r] = q heads | k heads | v heads: norms (where given), RoPE; k and v to the cache, q back into qkv.
-void LaunchRotateAndAppend(const CacheView& cache, RowsView qkv, const StepView& step, const float* q_norm,
-                           const float* k_norm, float epsilon, int32_t num_rows, cudaStream_t stream);
+void LaunchRotateAndAppend(const CacheView& cache, RowsView qkv, const StepView& step, const HeadNorms& norms,
+                           int32_t num_rows, cudaStream_t stream);
 
 // out[r] = attention of row r over positions 0..its own, in `form` (its blocks of 16 must not cross heads).
-// `max_context`: no row's position is larger.
+// `max_context`: no row's position is larger. With `norms`, qkv is as the linear left it and the blocks do
+// what LaunchRotateAndAppend does, but for writing q back: no two rows may then share a slot.
 void LaunchAttention(const CacheView& cache, RowsView out, RowsView qkv, const StepView& step,
                      const RowForm& form, const AttentionWorkspace& workspace, int32_t max_context,
-                     int32_t num_rows, cudaStream_t stream);
+                     int32_t num_rows, const HeadNorms* norms, cudaStream_t stream);
 
 }  // namespace fourstep::cuda

@@ -231,8 +231,7 @@ std::vector<float> CudaBackend::ReadLogits() {
 }
 
 std::vector<float> CudaBackend::ReadActivation(ActivationId id) {
-  const bool was_in_step = !program_.empty() || in_step_;
-  if (was_in_step) {
+  if (in_step_) {
     has_split_ = true;
     LaunchAll();
     program_.clear();

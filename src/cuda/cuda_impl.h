@@ -70,6 +70,7 @@ class CudaBackend final : public Backend {
   // What a graph was captured for.
   struct Shape {
     int32_t num_rows = 0, num_draws = 0, max_blocks = 0;
+    bool has_slots_apart = false;
     friend bool operator==(const Shape&, const Shape&) = default;
   };
   struct Graph {
@@ -109,10 +110,14 @@ class CudaBackend final : public Backend {
   void UploadArray(std::vector<int32_t>& held, std::span<const int32_t> wanted, int32_t* to);
   void RunProgram();
   void LaunchAll();
-  void LaunchOp(const Op& op);
+  bool JoinsNext(size_t i) const;
+  bool IsOnlyReader(size_t i) const;
+  // `before`: the operation that joins this one, or null.
+  void LaunchOp(const Op& op, const Op* before);
   void LaunchLinearOp(const Op& op, Epilogue epilogue);
   void LaunchHead(const Op& op);
-  void LaunchAttentionOp(const Op& op);
+  void LaunchAttentionOp(const Op& op, const Op* rotate);
+  HeadNorms NormsOf(const Op& rotate) const;
   CacheView LayerCache(int32_t layer) const;
   SamplingView Sampling() const;
   void DropGraphs();

@@ -11,6 +11,13 @@ constexpr int32_t kMaxGraphRows = 64;
 constexpr size_t kMaxGraphs = 96;
 constexpr size_t kStagingValues = 1 << 16;
 
+// Whether no two rows are of one sequence: none then reads what another appends.
+bool HasSlotsApart(const Batch& batch) {
+  std::vector<int32_t> slots(batch.slots.begin(), batch.slots.end());
+  std::sort(slots.begin(), slots.end());
+  return std::adjacent_find(slots.begin(), slots.end()) == slots.end();
+}
+
 }  // namespace
 
 // --- Recording
@@ -36,7 +43,8 @@ void CudaBackend::BeginStep(const Batch& batch) {
   program_.clear();
   shape_ = {.num_rows = batch.num_rows(),
             .num_draws = static_cast<int32_t>(batch.draw_rows.size()),
-            .max_blocks = batch.max_blocks};
+            .max_blocks = batch.max_blocks,
+            .has_slots_apart = HasSlotsApart(batch)};
   max_context_ = max_token_ = 0;
   for (const int32_t position : batch.positions) max_context_ = std::max(max_context_, position + 1);
   for (const int32_t token : batch.tokens) max_token_ = std::max(max_token_, token);
@@ -251,14 +259,40 @@ void CudaBackend::RunProgram() {
 }
 
 void CudaBackend::LaunchAll() {
-  for (const Op& op : program_) LaunchOp(op);
+  for (size_t i = 0; i < program_.size(); ++i) {
+    if (JoinsNext(i)) {
+      LaunchOp(program_[i + 1], &program_[i]);
+      ++i;
+    } else {
+      LaunchOp(program_[i], nullptr);
+    }
+  }
+}
+
+// Whether this is a rotation that the attention after it does too, on the way.
+bool CudaBackend::JoinsNext(size_t i) const {
+  if (has_split_ || !shape_.has_slots_apart || i + 1 == program_.size()) return false;
+  const Op &op = program_[i], &next = program_[i + 1];
+  return op.kind == Kind::kRotate && next.kind == Kind::kAttention && next.x == op.x &&
+         next.layer == op.layer && IsOnlyReader(i + 1);
+}
+
+// Whether no operation after `i` reads what it reads, before that is written anew.
+bool CudaBackend::IsOnlyReader(size_t i) const {
+  const int32_t id = program_[i].x;
+  for (size_t j = i + 1; j < program_.size(); ++j) {
+    const Op& op = program_[j];
+    if (op.kind != Kind::kEmbed && op.x == id) return false;
+    if (op.out == id) return op.kind != Kind::kResidual;
+  }
+  return true;
 }
 
 RowForm CudaBackend::FormOf(LinearId consumer) const {
   return consumer.id < 0 ? RowForm{} : linear(consumer).input_form();
 }
 
-void CudaBackend::LaunchOp(const Op& op) {
+void CudaBackend::LaunchOp(const Op& op, const Op* before) {
   const int32_t rows = shape_.num_rows;
   if (rows == 0) return;
   switch (op.kind) {
@@ -275,17 +309,20 @@ void CudaBackend::LaunchOp(const Op& op) {
     case Kind::kGated:
       return LaunchLinearOp(op, Epilogue::kGated);
     case Kind::kRotate:
-      return LaunchRotateAndAppend(LayerCache(op.layer), activation({op.x}).view(), step_,
-                                   VectorData({op.vector}), VectorData({op.vector2}), op.epsilon, rows,
+      return LaunchRotateAndAppend(LayerCache(op.layer), activation({op.x}).view(), step_, NormsOf(op), rows,
                                    stream_);
     case Kind::kAttention:
-      return LaunchAttentionOp(op);
+      return LaunchAttentionOp(op, before);
     case Kind::kHead:
       return LaunchHead(op);
     case Kind::kDraw:
       if (shape_.num_draws > 0) LaunchDraw(Sampling(), step_, shape_.num_draws, stream_);
       return;
   }
+}
+
+HeadNorms CudaBackend::NormsOf(const Op& rotate) const {
+  return {VectorData({rotate.vector}), VectorData({rotate.vector2}), rotate.epsilon};
 }
 
 void CudaBackend::LaunchLinearOp(const Op& op, Epilogue epilogue) {
@@ -301,15 +338,17 @@ void CudaBackend::LaunchLinearOp(const Op& op, Epilogue epilogue) {
                limits_, stream_);
 }
 
-void CudaBackend::LaunchAttentionOp(const Op& op) {
+void CudaBackend::LaunchAttentionOp(const Op& op, const Op* rotate) {
   // Blocks of 16 values must not cross heads where the kernel is to quantise them; where they do, afterwards.
   const RowForm form = FormOf({op.linear});
   const bool is_apart = form.is_nvfp4 && cache_.head_dim % 16 != 0;
   const RowsView out = activation({op.out}).view();
   // A captured step is replayed at any context.
   const int32_t context = is_capturing_ ? shape_.max_blocks * cache_.block_tokens : max_context_;
+  const HeadNorms norms = rotate != nullptr ? NormsOf(*rotate) : HeadNorms{};
   LaunchAttention(LayerCache(op.layer), out, activation({op.x}).view(), step_, is_apart ? RowForm{} : form,
-                  {attention_partial_.data(), attention_arrived_.data()}, context, shape_.num_rows, stream_);
+                  {attention_partial_.data(), attention_arrived_.data()}, context, shape_.num_rows,
+                  rotate != nullptr ? &norms : nullptr, stream_);
   if (is_apart) LaunchEncode(out, form, shape_.num_rows, stream_);
 }
 

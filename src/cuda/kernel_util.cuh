@@ -26,6 +26,22 @@ __device__ __forceinline__ void WaitForPrevious() {
 #endif
 }
 
+// Begins to bring floats [0, count) into the L2 cache; all threads of the block call. What a kernel reads of
+// constants is long gone from there since the step before, and would be waited for after WaitForPrevious.
+__device__ __forceinline__ void PrefetchFloats(const float* from, int count) {
+  constexpr int kLineFloats = 32;
+  for (int i = static_cast<int>(threadIdx.x) * kLineFloats; i < count;
+       i += static_cast<int>(blockDim.x) * kLineFloats)
+    asm volatile("prefetch.global.L2 [%0];" ::"l"(from + i));
+}
+
+// Begins to bring `bytes` (a multiple of 16) into the L2 cache, where the device can do so by itself.
+__device__ __forceinline__ void PrefetchToL2(const void* from, int bytes) {
+#if __CUDA_ARCH__ >= 900
+  asm volatile("cp.async.bulk.prefetch.L2.global [%0], %1;" ::"l"(from), "r"(bytes) : "memory");
+#endif
+}
+
 __device__ __forceinline__ float Bf16Low(uint32_t pair) {
   return __uint_as_float(pair << 16);
 }
@@ -33,7 +49,9 @@ __device__ __forceinline__ float Bf16High(uint32_t pair) {
   return __uint_as_float(pair & 0xFFFF0000u);
 }
 __device__ __forceinline__ uint32_t PackBf16(float low, float high) {
-  return uint32_t{BFloat16::Encode(low).bits} | uint32_t{BFloat16::Encode(high).bits} << 16;
+  uint32_t pair;
+  asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(high), "f"(low));
+  return pair;
 }
 
 // c += a b: a [16, 16], b [16, 8] BF16, c [16, 8] fp32, in the fragments of mma.m16n8k16. With lane = 4 g +

@@ -9,7 +9,7 @@ namespace fourstep::cuda {
 namespace {
 
 constexpr int PartialBytes(int tiles) {
-  return (2 * (tiles == 2 ? 2 : 1) * kWarps + 1) * kTileSums * static_cast<int>(sizeof(float));
+  return (2 * (tiles == 2 ? 2 : 1) * kWarps + 1) * kTileSums * static_cast<int>(sizeof(float)) + 16;
 }
 
 int RowsBytes(const Plan& p, int token_tiles) {
@@ -17,15 +17,22 @@ int RowsBytes(const Plan& p, int token_tiles) {
   return p.held_units * kUnitInputs * tokens * 2;
 }
 
+// Of a stage of all warps' rings, with their barriers.
+template <class Unit>
+constexpr int StageBytes() {
+  return kWarps * (Unit::kStageUnits * Unit::kBytes + 8);
+}
+
 template <class Unit, int kTiles, int kTokenTiles, bool kIsSliced>
 void LaunchKernel(Plan p, const DeviceLimits& limits, cudaStream_t stream) {
-  constexpr int kMostStages = Unit::kBytes == kFourBitUnitBytes ? 8 : 6;
   p.rows_bytes = RowsBytes(p, kTokenTiles);
   const int fixed = p.rows_bytes + PartialBytes(kTiles);
-  const int stage_bytes = kWarps * (Unit::kBytes + 8);
-  p.stages = std::clamp((limits.shared_bytes_per_block - fixed) / stage_bytes, 2, kMostStages);
-  p.ring_bytes = kWarps * p.stages * Unit::kBytes;
-  const int bytes = fixed + p.stages * stage_bytes;
+  // All stages but the one being read are under way. 37 KB an SM (two stages) are too few: a step of the 8B took
+  // 4.8 ms, with 74 KB 3.4, though two blocks of successive kernels then no longer fit an SM.
+  constexpr int kMostStages = Unit::kStageUnits > 1 ? 3 : 6;
+  p.stages = std::clamp((limits.shared_bytes_per_block - fixed) / StageBytes<Unit>(), 2, kMostStages);
+  p.ring_bytes = p.stages * (StageBytes<Unit>() - kWarps * 8);
+  const int bytes = fixed + p.stages * StageBytes<Unit>();
   FOURSTEP_CUDA_REQUIRE(bytes <= limits.shared_bytes_per_block);
   const auto kernel = LinearKernel<Unit, kTiles, kTokenTiles, kIsSliced>;
   static const bool is_ready = [&] {
@@ -34,8 +41,10 @@ void LaunchKernel(Plan p, const DeviceLimits& limits, cudaStream_t stream) {
     return true;
   }();
   (void)is_ready;
+  const int row_blocks = (p.call.num_rows + p.block_rows - 1) / p.block_rows;
   const int groups = p.call.linear.num_tiles / (kTiles == 2 ? 2 : 1);
-  Launch(kernel, dim3(static_cast<unsigned>(std::min(groups, limits.num_sms))), dim3(kThreads),
+  const int tile_blocks = std::clamp(limits.num_sms / row_blocks, 1, groups);
+  Launch(kernel, dim3(static_cast<unsigned>(row_blocks), static_cast<unsigned>(tile_blocks)), dim3(kThreads),
          static_cast<size_t>(bytes), stream, p);
 }
 
@@ -43,7 +52,7 @@ void LaunchKernel(Plan p, const DeviceLimits& limits, cudaStream_t stream) {
 template <class Unit>
 int MostTokenTiles(const Plan& p, int tiles, const DeviceLimits& limits) {
   for (int token_tiles = tiles == 2 ? 4 : 8; token_tiles > 1; token_tiles /= 2) {
-    if (RowsBytes(p, token_tiles) + PartialBytes(tiles) + 3 * kWarps * (Unit::kBytes + 8) <=
+    if (RowsBytes(p, token_tiles) + PartialBytes(tiles) + 2 * StageBytes<Unit>() <=
         limits.shared_bytes_per_block)
       return token_tiles;
   }
@@ -52,39 +61,28 @@ int MostTokenTiles(const Plan& p, int tiles, const DeviceLimits& limits) {
 
 template <class Unit, int kTiles, bool kIsSliced>
 void LaunchTiles(Plan p, const DeviceLimits& limits, cudaStream_t stream) {
-  const LinearCall all = p.call;
-  const int out_bytes = all.epilogue == Epilogue::kLogits ? 4 : 2;
   const int most = kIsSliced ? 1 : MostTokenTiles<Unit>(p, kTiles, limits);
-  for (int row = 0; row < all.num_rows;) {
-    const int rest = all.num_rows - row;
-    int token_tiles = 1;
-    while (token_tiles < most && token_tiles * kTokens < rest) token_tiles *= 2;
-    p.call.num_rows = std::min(rest, token_tiles * kTokens);
-    p.call.x = all.x + int64_t{row} * all.x_stride;
-    p.call.out = static_cast<uint8_t*>(all.out) + int64_t{row} * all.out_stride * out_bytes;
-    p.log_tokens = p.call.num_rows > 4 ? 3 : p.call.num_rows > 2 ? 2 : p.call.num_rows - 1;
-    if constexpr (kIsSliced) {
-      constexpr int kMostHeldBytes = 64 << 10;  // all units, where much room is left for the rings
-      p.held_units = p.call.linear.num_units;
-      if (RowsBytes(p, 1) > kMostHeldBytes) p.held_units = p.slice_units;
-      LaunchKernel<Unit, kTiles, 1, true>(p, limits, stream);
-    } else {
-      switch (token_tiles) {
-        case 1:
-          LaunchKernel<Unit, kTiles, 1, false>(p, limits, stream);
-          break;
-        case 2:
-          LaunchKernel<Unit, kTiles, 2, false>(p, limits, stream);
-          break;
-        case 4:
-          LaunchKernel<Unit, kTiles, 4, false>(p, limits, stream);
-          break;
-        default:
-          if constexpr (kTiles == 1) LaunchKernel<Unit, kTiles, 8, false>(p, limits, stream);
-          break;
-      }
+  int token_tiles = 1;
+  while (token_tiles < most && token_tiles * kTokens < p.call.num_rows) token_tiles *= 2;
+  p.block_rows = token_tiles * kTokens;
+  const int held = std::min(p.call.num_rows, p.block_rows);
+  p.log_tokens = held > 4 ? 3 : held > 2 ? 2 : held - 1;
+  if constexpr (kIsSliced) {
+    constexpr int kMostHeldBytes = 64 << 10;  // all units, where much room is left for the rings
+    p.held_units = p.call.linear.num_units;
+    if (RowsBytes(p, 1) > kMostHeldBytes) p.held_units = p.slice_units;
+    LaunchKernel<Unit, kTiles, 1, true>(p, limits, stream);
+  } else {
+    switch (token_tiles) {
+      case 1:
+        return LaunchKernel<Unit, kTiles, 1, false>(p, limits, stream);
+      case 2:
+        return LaunchKernel<Unit, kTiles, 2, false>(p, limits, stream);
+      case 4:
+        return LaunchKernel<Unit, kTiles, 4, false>(p, limits, stream);
+      default:
+        if constexpr (kTiles == 1) LaunchKernel<Unit, kTiles, 8, false>(p, limits, stream);
     }
-    row += p.call.num_rows;
   }
 }
 

@@ -19,12 +19,23 @@ constexpr int kTileSums = kTileOutputs * kTokens;
 
 struct Plan {
   LinearCall call;
+  int32_t block_rows;  // that a block takes, of those of the call
   int32_t num_slices, slice_units;
   int32_t held_units;  // of the rows in shared memory at a time: those of a slice, or all where they fit
   int32_t log_tokens;  // rows held in shared memory a token tile: 1 << log_tokens
-  int32_t stages;
+  int32_t stages;      // of a warp's ring
   int32_t rows_bytes, ring_bytes;
 };
+
+// The rows of a block: blocks of the same tiles and other rows are neighbours in the grid, so that they run
+// side by side and one of them brings the weights to the L2 cache for all.
+struct BlockRows {
+  int first, count;
+};
+__device__ __forceinline__ BlockRows RowsOfBlock(const Plan& p) {
+  const int first = static_cast<int>(blockIdx.x) * p.block_rows;
+  return {first, min(p.block_rows, p.call.num_rows - first)};
+}
 
 // Which units of a slice a warp sums.
 struct Run {
@@ -36,51 +47,73 @@ __device__ __forceinline__ Run RunOf(const Plan& p, int slice, int warp) {
   return {first + warp * count / kWarps, first + (warp + 1) * count / kWarps};
 }
 
-// Walks over a warp's units in the order in which they are summed.
-template <int kTiles, bool kIsSliced>
-class UnitCursor {
+// Walks over a warp's units in the order in which they are summed, a stage of the ring at a time: tile by
+// tile, or, where rows come in slices, group of kTiles tiles by group, slice by slice, tile by tile.
+template <class Unit, int kTiles, bool kIsSliced>
+class StageCursor {
  public:
-  __device__ UnitCursor(const Plan& plan, int first_tile, int end_tile, int warp)
-      : p_(plan), first_(first_tile), end_(end_tile), warp_(warp), run_(RunOf(plan, 0, warp)) {
-    unit_ = run_.begin;
-    Settle();
+  __device__ StageCursor(const Plan& plan, int first_tile, int end_tile, int warp)
+      : p_(plan),
+        tile_(first_tile),
+        end_(end_tile),
+        group_(first_tile),
+        warp_(warp),
+        run_(RunOf(plan, 0, warp)) {
+    Enter();
+    if (run_.begin == run_.end) NextTile();
   }
-  __device__ bool done() const { return first_ >= end_; }
-  __device__ int64_t unit() const { return int64_t{first_ + tile_} * p_.call.linear.num_units + unit_; }
+  __device__ bool done() const { return tile_ >= end_; }
+  __device__ const uint8_t* units() const { return units_; }
+  __device__ int bytes() const { return min(Unit::kStageUnits, left_) * Unit::kBytes; }
   __device__ void Advance() {
-    ++unit_;
-    Settle();
+    left_ -= Unit::kStageUnits;
+    units_ += Unit::kStageUnits * Unit::kBytes;
+    if (left_ <= 0) NextTile();
   }
 
  private:
-  __device__ void Settle() {
-    while (unit_ >= run_.end && first_ < end_) {
-      if (++tile_ >= min(kTiles, end_ - first_)) {
-        tile_ = 0;
-        if (!kIsSliced || ++slice_ >= p_.num_slices) {
-          slice_ = 0;
-          first_ += kTiles;
+  __device__ int64_t tile_bytes() const { return int64_t{p_.call.linear.num_units} * Unit::kBytes; }
+  __device__ void Enter() {
+    left_ = run_.end - run_.begin;
+    units_ = run_units_ = p_.call.linear.units + tile_ * tile_bytes() + run_.begin * Unit::kBytes;
+  }
+  // To the next tile where this warp has units.
+  __device__ void NextTile() {
+    if constexpr (!kIsSliced) {
+      tile_ = run_.begin == run_.end ? end_ : tile_ + 1;
+      left_ = run_.end - run_.begin;
+      run_units_ += tile_bytes();
+      units_ = run_units_;
+    } else {
+      do {
+        if (++tile_ >= min(group_ + kTiles, end_)) {
+          if (++slice_ >= p_.num_slices) {
+            slice_ = 0;
+            group_ += kTiles;
+          }
+          tile_ = group_;
+          run_ = RunOf(p_, slice_, warp_);
         }
-        if (kIsSliced) run_ = RunOf(p_, slice_, warp_);
-      }
-      unit_ = run_.begin;
+      } while (run_.begin == run_.end && tile_ < end_);
+      Enter();
     }
   }
   const Plan& p_;
-  int first_, end_, warp_;
+  int tile_, end_, group_, warp_, slice_ = 0, left_ = 0;
   Run run_;
-  int tile_ = 0, slice_ = 0, unit_ = 0;
+  const uint8_t *units_ = nullptr, *run_units_ = nullptr;  // the next stage; the first of the tile
 };
 
 // Eight 4-bit values of two outputs and four inputs into the registers of an mma, as BF16 patterns: sign at
 // bit 15, exponent and mantissa at bits 8..6 of each half, which is 2^-126 of the value, subnormals included.
-// PlacePair in packed_linear.cu is the other direction.
+// PlaceCode in pack_units.cu is the other direction; no dealing of the bits was found that takes fewer
+// operations.
 __device__ __forceinline__ void Unpack(uint32_t w, uint32_t (&a)[4]) {
-  constexpr uint32_t kPattern = 0x81C081C0u, kSign = 0x80008000u, kTop = 0x01000100u;
+  constexpr uint32_t kPattern = 0x81C081C0u, kLowest = 0x00400040u;
   a[0] = w & kPattern;
-  a[1] = w << 3 & kPattern;
-  a[2] = w << 6 & kPattern;
-  a[3] = (w << 1 & kSign) | (w >> 5 & kTop) | (w >> 4 & (kPattern & ~kSign & ~kTop));
+  a[1] = w << 6 & kPattern;
+  a[2] = __funnelshift_l(w, w, 10) & kPattern;
+  a[3] = (w << 4 & (kPattern & ~kLowest)) | (w >> 4 & kLowest);
 }
 
 // A block scale times 2^118, in both halves. The product with a pattern is 2^-8 of the weight, exactly.
@@ -90,7 +123,7 @@ __device__ __forceinline__ uint32_t ScalePair(uint32_t scale) {
 
 // The registers of mma `step` (0..3) of the unit at `unit`.
 struct FourBitUnit {
-  static constexpr int kBytes = kFourBitUnitBytes;
+  static constexpr int kBytes = kFourBitUnitBytes, kStageUnits = 4;
   uint32_t words[4];
   uint32_t scale_g, scale_g8;
   __device__ FourBitUnit(const uint8_t* unit, int lane) {
@@ -109,7 +142,7 @@ struct FourBitUnit {
   }
 };
 struct Bf16Unit {
-  static constexpr int kBytes = kBf16UnitBytes;
+  static constexpr int kBytes = kBf16UnitBytes, kStageUnits = 1;
   const uint8_t* unit;
   int lane;
   __device__ Bf16Unit(const uint8_t* u, int l) : unit(u), lane(l) {}
@@ -129,11 +162,12 @@ __device__ __forceinline__ int RowPlace(int unit, int token_tile, int half, int 
 // Units `first` and on. Several loads of a thread are in flight at a time: one after the other they would
 // cost a microsecond a row.
 template <int kTokenTiles>
-__device__ void LoadRows(const Plan& p, int first, uint4* rows) {
+__device__ void LoadRows(const Plan& p, const BlockRows& mine, int first, uint4* rows) {
   constexpr int kInFlight = kTokenTiles == 1 ? 4 : 8;
   const int chunks = min(p.held_units, p.call.linear.num_units - first) * (kUnitInputs / 8);
-  const auto* from = reinterpret_cast<const uint4*>(p.call.x) + first * (kUnitInputs / 8);
-  const int row_chunks = p.call.x_stride / 8, total = chunks * p.call.num_rows;
+  const int row_chunks = p.call.x_stride / 8, total = chunks * mine.count;
+  const auto* from =
+      reinterpret_cast<const uint4*>(p.call.x) + int64_t{mine.first} * row_chunks + first * (kUnitInputs / 8);
   for (int begin = static_cast<int>(threadIdx.x); begin < total; begin += kInFlight * kThreads) {
     uint4 loaded[kInFlight];
 #pragma unroll
@@ -151,12 +185,25 @@ __device__ void LoadRows(const Plan& p, int first, uint4* rows) {
   }
 }
 
+// Where a lane finds its inputs: 16 bytes for each half of a unit, at token tile 0. Lanes of rows that do not
+// exist read the same zeros again and again.
+struct Inputs {
+  const uint4* at;
+  int half_step;  // in 16 bytes
+};
+template <int kTokenTiles>
+__device__ __forceinline__ Inputs InputsOf(const Plan& p, int num_rows, const uint4* rows, const uint4* zeros,
+                                           int tile, int lane) {
+  if (tile * kTokens + lane / 4 >= num_rows) return {zeros, 0};
+  return {rows + RowPlace<kTokenTiles>(0, tile, 0, lane / 4, lane % 4, p.log_tokens),
+          kTokenTiles == 1 ? 4 << p.log_tokens : 4 * kTokens};
+}
+
 // Adds one unit of a tile to the sums of all token tiles. `unit` counts from the first one held.
 template <class Unit, int kTokenTiles>
-__device__ __forceinline__ void MultiplyUnit(const Plan& p, const uint8_t* weights, const uint4* rows,
+__device__ __forceinline__ void MultiplyUnit(const uint8_t* weights, const Inputs (&inputs)[kTokenTiles],
                                              int unit, int lane, float (&sums)[kTokenTiles][4]) {
   const Unit w(weights, lane);
-  const int g = lane / 4, t = lane % 4;
 #pragma unroll
   for (int half = 0; half < 2; ++half) {
     uint32_t a0[4], a1[4];
@@ -164,9 +211,8 @@ __device__ __forceinline__ void MultiplyUnit(const Plan& p, const uint8_t* weigh
     w.Load(2 * half + 1, a1);
 #pragma unroll
     for (int tile = 0; tile < kTokenTiles; ++tile) {
-      uint4 b{};
-      if (tile * kTokens + g < p.call.num_rows)
-        b = rows[RowPlace<kTokenTiles>(unit, tile, half, g, t, p.log_tokens)];
+      const int step = unit * 2 * kTokenTiles + half;
+      const uint4 b = inputs[tile].at[step * inputs[tile].half_step];
       Mma(sums[tile], a0, b.x, b.y);
       Mma(sums[tile], a1, b.z, b.w);
     }
@@ -216,11 +262,12 @@ __device__ __forceinline__ float Finish(const Factors& f, float sum) {
   return f.alpha * sum + f.added;
 }
 
+// `first_row`: of the token tile.
 __device__ __forceinline__ void StoreTile(const LinearCall& c, const float* partial, const Factors& factors,
-                                          int tile, int token_tile) {
+                                          int tile, int first_row) {
   const Output o = MyOutput();
-  if (token_tile * kTokens + o.token >= c.num_rows) return;  // whole warps: two a token
-  const int row = token_tile * kTokens + o.token;
+  const int row = first_row + o.token;
+  if (row >= c.num_rows) return;  // whole warps: two a token
   const float y = Finish(factors, SumWarps(partial, o.i, o));
   const int output = OutputOfRow(c.linear, tile * kTileOutputs + o.i);
   if (o.quarter != 0 || output < 0) return;
@@ -236,9 +283,9 @@ __device__ __forceinline__ void StoreTile(const LinearCall& c, const float* part
 // so the largest magnitude of the block goes through shared memory.
 __device__ __forceinline__ void StoreGated(const LinearCall& c, const float* partial,
                                            const Factors& gate_factors, const Factors& up_factors,
-                                           float* values, int tile, int token_tile) {
+                                           float* values, int tile, int first_row) {
   const Output o = MyOutput();
-  const int row = token_tile * kTokens + o.token;
+  const int row = first_row + o.token;
   const float* sums = partial + o.i / 8 * kWarps * kTileSums;
   const float gate = Finish(gate_factors, SumWarps(sums, o.i % 8, o));
   const float up = Finish(up_factors, SumWarps(sums, o.i % 8 + 8, o));
@@ -271,41 +318,50 @@ __global__ __launch_bounds__(kThreads,
   auto* partial = reinterpret_cast<float*>(rings + p.ring_bytes);
   constexpr int kPartialTiles = kTiles == 2 ? 2 : 1;
   constexpr int kPartial = kPartialTiles * kWarps * kTileSums;
-  float* values = partial + 2 * kPartial;  // [128], of a gated tile
-  auto* barriers = reinterpret_cast<uint64_t*>(values + kTileSums);
+  float* values = partial + 2 * kPartial;                      // [128], of a gated tile
+  auto* zeros = reinterpret_cast<uint4*>(values + kTileSums);  // one
+  auto* barriers = reinterpret_cast<uint64_t*>(zeros + 1);
   const int warp = static_cast<int>(threadIdx.x) / kWarpLanes,
             lane = static_cast<int>(threadIdx.x) % kWarpLanes;
   const LinearView& v = p.call.linear;
+  const BlockRows mine = RowsOfBlock(p);
 
   // This block's tiles; those of a gated pair stay together.
   constexpr int kGranule = kTiles == 2 ? 2 : 1;
   const int64_t granules = v.num_tiles / kGranule;
-  const int first_tile = kGranule * static_cast<int>(blockIdx.x * granules / gridDim.x);
-  const int end_tile = kGranule * static_cast<int>((blockIdx.x + 1) * granules / gridDim.x);
+  const int first_tile = kGranule * static_cast<int>(blockIdx.y * granules / gridDim.y);
+  const int end_tile = kGranule * static_cast<int>((blockIdx.y + 1) * granules / gridDim.y);
 
-  UnitRing<Unit::kBytes> ring(rings + warp * p.stages * Unit::kBytes, barriers + warp * p.stages, p.stages,
-                              lane);
-  UnitCursor<kTiles, kIsSliced> ahead(p, first_tile, end_tile, warp);
+  constexpr int kStageBytes = Unit::kStageUnits * Unit::kBytes;
+  UnitRing<kStageBytes> ring(rings + warp * p.stages * kStageBytes, barriers + warp * p.stages, p.stages,
+                             lane);
+  StageCursor<Unit, kTiles, kIsSliced> ahead(p, first_tile, end_tile, warp);
   const auto fill = [&] {
     if (ahead.done()) return;
-    ring.Fill(v.units + ahead.unit() * Unit::kBytes);
+    ring.Fill(ahead.units(), ahead.bytes());
     ahead.Advance();
   };
   for (int s = 0; s + 1 < p.stages; ++s) fill();
   LetNextBegin();
+  if (threadIdx.x == 0) *zeros = uint4{};
   WaitForPrevious();
   const bool holds_all = !kIsSliced || p.held_units == v.num_units;
   if (holds_all) {
-    LoadRows<kTokenTiles>(p, 0, rows);
+    LoadRows<kTokenTiles>(p, mine, 0, rows);
     __syncthreads();
   }
+
+  Inputs inputs[kTokenTiles];
+#pragma unroll
+  for (int i = 0; i < kTokenTiles; ++i)
+    inputs[i] = InputsOf<kTokenTiles>(p, mine.count, rows, zeros, i, lane);
 
   int buffer = 0;
   const Output o = MyOutput();
   for (int tile = first_tile; tile < end_tile; tile += kTiles) {
     const int num_tiles = min(kTiles, end_tile - tile);
     const auto load_factors = [&](int r, int token_tile) {
-      const int my_row = token_tile * kTokens + o.token;
+      const int my_row = mine.first + token_tile * kTokens + o.token;
       if (kTiles == 2) return LoadFactors(p.call, tile + o.i / 8, o.i % 8 + 8 * r, my_row);  // gate, up
       return LoadFactors(p.call, tile + r, o.i, my_row);
     };
@@ -321,18 +377,23 @@ __global__ __launch_bounds__(kThreads,
       const int first_held = holds_all ? 0 : slice * p.slice_units;
       if (!holds_all) {
         __syncthreads();
-        LoadRows<kTokenTiles>(p, first_held, rows);
+        LoadRows<kTokenTiles>(p, mine, first_held, rows);
         __syncthreads();
       }
       const Run run = RunOf(p, slice, warp);
 #pragma unroll
       for (int r = 0; r < kTiles; ++r) {
         if (r >= num_tiles) break;
-        for (int unit = run.begin; unit < run.end; ++unit) {
+        for (int unit = run.begin; unit < run.end; unit += Unit::kStageUnits) {
           const uint8_t* weights = ring.Wait();
           __syncwarp();
           fill();  // into the stage read before this one
-          MultiplyUnit<Unit, kTokenTiles>(p, weights, rows, unit - first_held, lane, sums[r]);
+#pragma unroll
+          for (int i = 0; i < Unit::kStageUnits; ++i) {
+            if (unit + i >= run.end) break;
+            MultiplyUnit<Unit, kTokenTiles>(weights + i * Unit::kBytes, inputs, unit + i - first_held, lane,
+                                            sums[r]);
+          }
         }
       }
     }
@@ -341,6 +402,7 @@ __global__ __launch_bounds__(kThreads,
       if (r >= num_tiles) break;
 #pragma unroll
       for (int token_tile = 0; token_tile < kTokenTiles; ++token_tile) {
+        const int first_row = mine.first + token_tile * kTokens;
         float* to = partial + buffer * kPartial;
         buffer ^= 1;
 #pragma unroll
@@ -355,9 +417,9 @@ __global__ __launch_bounds__(kThreads,
         }
         __syncthreads();
         if (kTiles == 2) {
-          StoreGated(p.call, to, factors[0], factors[kTiles - 1], values, tile, token_tile);
+          StoreGated(p.call, to, factors[0], factors[kTiles - 1], values, tile, first_row);
         } else {
-          StoreTile(p.call, to, factors[r], tile + r, token_tile);
+          StoreTile(p.call, to, factors[r], tile + r, first_row);
         }
       }
     }

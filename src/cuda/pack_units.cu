@@ -7,18 +7,20 @@
 namespace fourstep::cuda {
 namespace {
 
-// Deals the bits of pair `i` of a word (codes of two inputs, 16 bits apart) as Unpack expects them.
-__device__ uint32_t PlacePair(int i, uint32_t code) {
+// Deals the bits of a code as Unpack expects them: of register `i` of a word, in its low (0) or high (1)
+// half.
+__device__ uint32_t PlaceCode(int i, int half, uint32_t code) {
   const uint32_t sign = code >> 3, magnitude = code & 7u;
+  const int base = 16 * half;
   switch (i) {
     case 0:
-      return sign << 15 | magnitude << 6;
+      return (sign << 15 | magnitude << 6) << base;
     case 1:
-      return sign << 12 | magnitude << 3;
-    case 2:
-      return sign << 9 | magnitude;
+      return (sign << 9 | magnitude) << base;
+    case 2:  // a rotation brings the magnitude over from the other half
+      return sign << (base + 5) | magnitude << (28 - base);
     default:
-      return sign << 14 | (magnitude >> 2) << 13 | (magnitude >> 1 & 1u) << 11 | (magnitude & 1u) << 10;
+      return (sign << 11 | (magnitude & 1u) << 10 | magnitude >> 1 << 3) << base;
   }
 }
 
@@ -41,7 +43,7 @@ __global__ void PackFourBitKernel(LinearView v, const uint8_t* codes, const uint
       const int64_t input = first_input + i;
       const uint32_t code = codes[row * (v.k / 2) + input / 2] >> (4 * (input % 2)) & 0xFu;
       // Inputs 4 s .. 4 s + 3 are those of mma s: registers `half` and 2 + half, two inputs each.
-      words[i / 4] |= PlacePair((i % 4 / 2) * 2 + half, code) << (16 * (i % 2));
+      words[i / 4] |= PlaceCode((i % 4 / 2) * 2 + half, i % 2, code);
     }
   }
   std::memcpy(out + 16 * lane, words, sizeof words);

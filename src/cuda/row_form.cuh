@@ -28,14 +28,26 @@ __device__ __forceinline__ float QuantizeInBlock(float x, float amax, float inve
   return E2M1::Decode(E2M1::Encode(x * (inverse_scale / scale))) * scale;
 }
 
-// One value a lane; 16 lanes in a row, the first at a multiple of 16, hold a block. All lanes must come.
-__device__ __forceinline__ float FormOfLane(float x, int i, const RowForm& form) {
-  x = RoundForConsumer(x, i, form);
-  if (!form.is_nvfp4) return x;
-  float amax = fabsf(x);
-  for (int distance = 8; distance > 0; distance /= 2)
+// The same of some values of one block, in place.
+template <int kCount>
+__device__ __forceinline__ void QuantizePartOfBlock(float (&values)[kCount], float amax,
+                                                    float inverse_scale) {
+  const uint8_t scale_code = E4M3::Encode(amax / E2M1::kMax * inverse_scale);
+  const float scale = E4M3::Decode(scale_code), factor = inverse_scale / scale;
+#pragma unroll
+  for (float& x : values) x = scale_code == 0 ? 0.0f : E2M1::Decode(E2M1::Encode(x * factor)) * scale;
+}
+
+// Two values a lane, of columns i and i + 1; 8 lanes in a row, the first at a multiple of 16, hold a block.
+// All lanes must come.
+__device__ __forceinline__ void FormOfPair(float (&x)[2], int i, const RowForm& form) {
+  x[0] = RoundForConsumer(x[0], i, form);
+  x[1] = RoundForConsumer(x[1], i + 1, form);
+  if (!form.is_nvfp4) return;
+  float amax = fmaxf(fabsf(x[0]), fabsf(x[1]));
+  for (int distance = 4; distance > 0; distance /= 2)
     amax = fmaxf(amax, __shfl_xor_sync(kAllLanes, amax, distance));
-  return QuantizeInBlock(x, amax, form.inverse_scale);
+  QuantizePartOfBlock(x, amax, form.inverse_scale);
 }
 
 }  // namespace fourstep::cuda

@@ -76,8 +76,8 @@ __device__ PartRange RangeOf(int part, int vocab) {
 
 // Block (part, draw).
 __global__ void StatsKernel(SamplingView v) {
-  WaitForPrevious();
   LetNextBegin();
+  WaitForPrevious();
   __shared__ double scratch_double[kWarpLanes];
   __shared__ float scratch_float[kWarpLanes];
   __shared__ uint64_t scratch_key[kWarpLanes];
@@ -157,8 +157,8 @@ __device__ bool IsGreedy(const RowDecision& r) {
 
 // Block (part, draw): the mass of the part at the row's temperature, and its likely tokens to the list.
 __global__ void WeighKernel(SamplingView v, StepView step) {
-  WaitForPrevious();
   LetNextBegin();
+  WaitForPrevious();
   __shared__ uint64_t scratch[kWarpLanes];
   __shared__ RowDecision row;
   const int draw = static_cast<int>(blockIdx.y);
@@ -211,8 +211,8 @@ struct Selected {
 };
 
 // The first token, in the order of `key_of`, with which `tokens` tokens or `mass` of weight are reached, or
-// the last one. Eight bits of the key at a time, from `first_shift` down, by histograms. The whole block
-// calls.
+// the last one. Eight bits of the key at a time, from `first_shift` down, by histograms, until they name one
+// token alone. The whole block calls.
 template <class KeyOf>
 __device__ Selected Select(const Choice& choice, const KeyOf& key_of, int first_shift, uint64_t tokens,
                            uint64_t mass) {
@@ -220,8 +220,10 @@ __device__ Selected Select(const Choice& choice, const KeyOf& key_of, int first_
   __shared__ unsigned long long bin_mass[kBins];
   __shared__ unsigned int bin_count[kBins];
   __shared__ uint64_t prefix, mass_before, tokens_before;
+  __shared__ bool is_alone;
   if (threadIdx.x == 0) prefix = mass_before = tokens_before = 0;
-  for (int shift = first_shift; shift >= 0; shift -= 8) {
+  int shift = first_shift;
+  for (;; shift -= 8) {
     if (threadIdx.x < kBins) {
       bin_mass[threadIdx.x] = 0;
       bin_count[threadIdx.x] = 0;
@@ -273,17 +275,19 @@ __device__ Selected Select(const Choice& choice, const KeyOf& key_of, int first_
         prefix = prefix << 8 | static_cast<uint64_t>(last_used);
         mass_before = last_m;
         tokens_before = last_n;
+        is_alone = bin_count[last_used] == 1;
       }
     }
     __syncthreads();
+    if (is_alone || shift == 0) break;
   }
-  // The key is whole now and names one token.
-  __shared__ uint64_t weight_of_it;
+  __shared__ Selected found;
   choice.ForEach([&](float logit, int token, uint64_t weight) {
-    if (key_of(logit, token) == prefix) weight_of_it = weight;
+    const uint64_t key = key_of(logit, token);
+    if (key >> shift == prefix) found = {key, mass_before + weight};
   });
   __syncthreads();
-  const Selected selected{prefix, mass_before + weight_of_it};
+  const Selected selected = found;
   __syncthreads();
   return selected;
 }
@@ -340,8 +344,8 @@ __device__ int PickToken(const SamplingView& v, int draw, const SlotState& slot,
 
 // One block a draw.
 __global__ __launch_bounds__(kPickThreads) void PickKernel(SamplingView v, StepView step) {
-  WaitForPrevious();
   LetNextBegin();
+  WaitForPrevious();
   __shared__ RowDecision shared_row;
   const int draw = static_cast<int>(blockIdx.x), batch_row = step.draw_rows[draw],
             slot_index = step.slots[batch_row];

@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "base/host_device.h"
+#include "formats/bfloat16.h"
 
 namespace fourstep {
 
@@ -24,11 +25,16 @@ struct E2M1 {
   // To nearest, ties to the even code, saturating at 6. The sign of x is kept, also on zero. NaN encodes as
   // +-6: finite inputs are the caller's duty.
   static FOURSTEP_HD uint8_t Encode(float x) {
-    const float a = x < 0 ? -x : x;
-    // Comparing with each border between two neighbours; a border itself goes to the even code.
-    const int code = !(a <= 0.25f) + !(a < 0.75f) + !(a <= 1.25f) + !(a < 1.75f) + !(a <= 2.5f) +
-                     !(a < 3.5f) + !(a <= 5.0f);
-    return static_cast<uint8_t>(code | (x < 0 ? 8 : 0));
+    const uint32_t magnitude = FloatBits(x) & 0x7FFFFFFFu;
+    uint32_t code;
+    if (magnitude < 0x3F800000u) {
+      // Below 1, a multiple of 0.5. Adding 1.5 * 2^23 such quanta leaves the rounded count in the low bits.
+      code = FloatBits(FloatFromBits(magnitude) + 0x1.8p22f) & 3u;
+    } else {  // round the mantissa to one bit, ties to even; a carry moves into the exponent as it should
+      code = ((magnitude + 0x1FFFFFu + (magnitude >> 22 & 1u)) >> 22) - (126u << 1);
+      code = code < 7u ? code : 7u;
+    }
+    return static_cast<uint8_t>(code | (x < 0 ? 8u : 0u));
   }
 };
 
