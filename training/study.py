@@ -1,6 +1,7 @@
 """The reference study: what NVFP4 costs the model and what decoding policies win back.
 
-`python3 -m training.study STATE` does, and keeps in STATE, in this order:
+`python3 -m training.study STATE` does, and keeps in STATE, in this order (with `--only`, one of them, so that several GPUs
+can share the arms):
 1. difficulty.json   knobs of each task such that BF16 at T = 0.6 solves about two thirds (calibration problems);
 2. calibration.json  tau_0, the best fixed temperature and ReSET's T_low and T_high (calibration problems, W4A4);
 3. study.json        every arm on evaluation problems that nothing before has seen, with intervals; arms_*.json and bits_*.npz on the way.
@@ -22,7 +23,7 @@ from training import evaluation, intervals, stream, tokenizer as tokenizers
 from training.evaluation import Arm
 from training.inference import calibrate_input_scales
 from training.model import Model
-from training.policies import Policy, fixed
+from training.policies import ESTIMATORS, Policy, fixed
 from training.progress import Log
 from training.settings import TASKS, Settings, add_arguments, chosen
 from training.tasks import Problem, generate
@@ -39,6 +40,7 @@ LADDERS = {
 WANTED_ACCURACY = 0.65
 PUBLISHED = {"t_high": 1.0, "t_low": 0.3}  # the paper's T_high; its T_low is 0.1 to 0.4 by model
 PERCENTILES = (75, 80, 85)
+PHASES = ("difficulty", "calibration", "arms_w4a4", "arms_bf16", "arms_w4a16", "study")
 
 
 class Study:
@@ -80,6 +82,12 @@ class Study:
             self.log.write(phase=name, seconds=time.monotonic() - started)
         return json.loads(path.read_text())
 
+    def phase(self, name: str) -> dict:
+        """One of PHASES, done where it has not been."""
+        if name.startswith("arms_"):
+            return self.kept(name, lambda: self.run_arms(name.removeprefix("arms_")))
+        return self.kept(name, {"difficulty": self.difficulty, "calibration": self.calibrate, "study": self.evaluate}[name])
+
     # --- 1
     def difficulty(self) -> dict:
         count = max(4, self.settings.study.calibration_problems // 2)
@@ -99,7 +107,7 @@ class Study:
         return {"problems_a_level": count, "ladder": ladder, "knobs": chosen}
 
     def problems(self, split: str, each: int, seed: int) -> list[Problem]:
-        knobs = self.kept("difficulty", self.difficulty)["knobs"]
+        knobs = self.phase("difficulty")["knobs"]
         return [p for task in TASKS for p in generate(task, split, each, seed, knobs=knobs[task], threads=os.cpu_count() or 1)]
 
     def by_task(self, correct: np.ndarray) -> list[np.ndarray]:
@@ -135,7 +143,7 @@ class Study:
     # --- 3
     def arms(self) -> list[Arm]:
         """Declared before evaluation problems are touched: they depend on calibration alone."""
-        c = self.kept("calibration", self.calibrate)
+        c = self.phase("calibration")
         tau = c["tau"]["80"]
         policies = [fixed(t) for t in self.settings.study.temperatures]
         arms = [Arm(numerics, policy) for numerics in ("bf16", "w4a16", "w4a4") for policy in policies]
@@ -146,6 +154,8 @@ class Study:
             Policy("gate 1/chosen", 1.0, c["paper_t_low"], tau, gate_only=True),
             Policy("gate tuned", c["tuned"]["t_high"], c["tuned"]["t_low"], tau, gate_only=True),
         ]
+        resets += [Policy(f"reset 1/0.3 {estimator}", PUBLISHED["t_high"], PUBLISHED["t_low"], tau, estimator=estimator)
+                   for estimator in ESTIMATORS[1:]]
         arms += [Arm("w4a4", policy) for policy in resets]
         arms += [Arm("bf16", policy) for policy in resets[:3]]
         arms.append(Arm("w4a16", resets[2]))
@@ -153,16 +163,17 @@ class Study:
 
     def comparisons(self) -> list[tuple[str, str]]:
         """The headline family: arm against base."""
-        best = f"w4a4 fixed {self.kept('calibration', self.calibrate)['best_temperature']:g}"
+        best = f"w4a4 fixed {self.phase('calibration')['best_temperature']:g}"
         family = [("w4a4 fixed 0.6", "bf16 fixed 0.6"), ("w4a4 reset 1/chosen", "w4a4 fixed 0.6"),
                   ("w4a4 reset tuned", "w4a4 fixed 0.6"), ("w4a4 reset tuned", best),
                   ("w4a4 reset 1/chosen", "w4a4 gate 1/chosen"), ("bf16 reset tuned", "bf16 fixed 0.6")]
+        family += [(f"w4a4 reset 1/0.3 {estimator}", "w4a4 reset 1/0.3") for estimator in ESTIMATORS[1:]]
         return [pair for pair in dict.fromkeys(family) if pair[0] != pair[1]]
 
     def evaluate(self) -> dict:
         table, bits = {}, {}
         for numerics in ("w4a4", "bf16", "w4a16"):
-            table |= self.kept(f"arms_{numerics}", lambda: self.run_arms(numerics))  # noqa: B023
+            table |= self.phase(f"arms_{numerics}")
             packed = np.load(self.state / f"bits_{numerics}.npz")
             bits |= {name: np.unpackbits(packed[name]).astype(bool) for name in packed}
         each = self.settings.study.problems
@@ -206,9 +217,10 @@ def main() -> None:
     parser.add_argument("state", type=Path)
     add_arguments(parser)
     parser.add_argument("--weights", type=Path, help="default: STATE/reinforce.pt")
+    parser.add_argument("--only", choices=PHASES, default="study")
     arguments = parser.parse_args()
     study = Study(chosen(arguments), arguments.state, arguments.weights or arguments.state / "reinforce.pt")
-    study.kept("study", study.evaluate)
+    study.phase(arguments.only)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import math
+import subprocess
 import tempfile
 import unittest
 from pathlib import Path
@@ -17,8 +18,8 @@ from training import tokenizer as tokenizers
 from training.inference import Engine
 from training.model import Model
 from training.muon import Muon
-from training.policies import Policy, PolicyState, fixed
-from training.settings import FULL, TINY, changed
+from training.policies import ESTIMATORS, Policy, PolicyState, fixed
+from training.settings import FULL, TINY, changed, fourstep_program
 from training.study import Study
 from training.tasks import generate
 
@@ -59,22 +60,33 @@ class Formats(unittest.TestCase):
 
 class Policies(unittest.TestCase):
     def test_replays_the_recorded_traces(self):
-        letters = {"w": 0, "n": 1, "d": 2}
         lines = (ROOT / "tests/sampling/reset_traces.jsonl").read_text().splitlines()
-        replayed = 0
-        for trace in map(json.loads, lines):
-            if trace.get("window", 32) != 32 or trace.get("estimator", "hybrid") != "hybrid":
-                continue
-            state = PolicyState(1, [2], [1], 3, "cpu")
-            gate = trace.get("token_gate_only", False)
-            state.start(torch.tensor([0]), [Policy("", trace["t_high"], trace["t_low"], trace["tau_0"], gate)])
-            slot, got = torch.tensor([0]), []
-            for entropy, letter in zip(trace["entropies"], trace["tokens"], strict=True):
-                got.append(state.temperatures(slot, torch.tensor([entropy])).item())
-                state.observe(slot, torch.tensor([letters[letter]]))
-            np.testing.assert_allclose(got, trace["temperatures"], rtol=1e-6, err_msg=str(trace["id"]))
-            replayed += 1
-        self.assertGreater(replayed, 3)
+        traces = [trace for trace in map(json.loads, lines) if trace.get("window", 32) == 32]
+        self.assertGreater(len(traces), 3)
+        for trace in traces:
+            self.expect_temperatures(trace, trace["temperatures"])
+
+    def test_estimators_are_the_programs(self):
+        random = np.random.default_rng(6)
+        traces = [{"id": f"{estimator} {decay}", "t_high": 1.0, "t_low": 0.3, "tau_0": 0.5, "window": 32, "estimator": estimator,
+                   "ema_decay": decay, "entropies": random.gamma(0.5, 0.6, 150).astype(np.float32).tolist(),
+                   "tokens": "".join(random.choice(list("wwwwwwnd"), 150))}
+                  for estimator in ESTIMATORS for decay in (0.9, 0.5)]
+        replayed = subprocess.run([fourstep_program(), "policy", "replay"], input="\n".join(map(json.dumps, traces)),
+                                  capture_output=True, text=True, check=True).stdout
+        for trace, line in zip(traces, replayed.splitlines(), strict=True):
+            self.expect_temperatures(trace, json.loads(line)["temperatures"])
+
+    def expect_temperatures(self, trace: dict, want: list[float]) -> None:
+        state = PolicyState(1, [2], [1], 3, "cpu")
+        policy = Policy("", trace["t_high"], trace["t_low"], trace["tau_0"], trace.get("token_gate_only", False),
+                        estimator=trace.get("estimator", "hybrid"), ema_decay=trace.get("ema_decay", Policy.ema_decay))
+        state.start(torch.tensor([0]), [policy])
+        slot, got = torch.tensor([0]), []
+        for entropy, letter in zip(trace["entropies"], trace["tokens"], strict=True):
+            got.append(state.temperatures(slot, torch.tensor([entropy])).item())
+            state.observe(slot, torch.tensor(["wnd".index(letter)]))
+        np.testing.assert_allclose(got, want, rtol=1e-6, err_msg=str(trace["id"]))
 
 
 class Statistics(unittest.TestCase):
@@ -162,7 +174,7 @@ class Road(unittest.TestCase):
 
     def test_4_the_study_is_whole(self):
         study = Study(TINY, self.state, self.state / "reinforce.pt")
-        study.kept("study", study.evaluate)
+        study.phase("study")
         result = json.loads((self.state / "study.json").read_text())
         self.assertEqual({arm["numerics"] for arm in result["arms"].values()}, {"bf16", "w4a16", "w4a4"})
         self.assertIn("w4a4 reset tuned", result["arms"])
