@@ -98,6 +98,7 @@ function(fourstep_test name)
   endif()
   add_executable(${name} ${ARG_SOURCES})
   target_link_libraries(${name} PRIVATE ${ARG_DEPS} GTest::gtest_main GTest::gmock)
+  target_compile_options(${name} PRIVATE $<$<CONFIG:Release>:-O1>)  # a third less to compile; the libraries do the work
   target_compile_definitions(${name} PRIVATE FOURSTEP_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
   add_test(NAME ${name} COMMAND ${name})
   set_tests_properties(${name} PROPERTIES LABELS "${ARG_LABELS}" TIMEOUT ${ARG_TIMEOUT})
