@@ -58,6 +58,13 @@ void RefuseCpuOptions(const CLI::App& command, const EngineOptions& engine) {
   }
 }
 
+template <class BenchOptions>
+void SetBackend(BenchOptions& to, const EngineOptions& engine) {
+  to.backend = engine.backend;
+  to.cpu_path = engine.cpu_path;
+  to.num_threads = engine.num_threads;
+}
+
 struct DecodeOptions {
   DecodeBenchOptions checkpoint;
   ShapeBenchOptions random;  // where a shape is named: no checkpoint
@@ -85,9 +92,7 @@ void RunDecode(const DecodeOptions& options) {
   const DecodeBenchOptions& given = options.checkpoint;
   const EngineOptions& engine = given.model.engine;
   ShapeBenchOptions random = options.random;
-  random.shape.backend = engine.backend;
-  random.shape.cpu_path = engine.cpu_path;
-  random.shape.num_threads = engine.num_threads;
+  SetBackend(random.shape, engine);
   if (!engine.numerics.empty()) random.shape.numerics = {engine.numerics};
   random.shape.batches = given.batches;
   if (given.model.context_tokens > 0) random.shape.context_tokens = given.model.context_tokens;
@@ -142,9 +147,7 @@ void AddKernels(CLI::App& bench) {
   AddBackendOptions(*command, options->engine, "Backend");
   command->callback([command, options] {
     RefuseCpuOptions(*command, options->engine);
-    options->kernels.backend = options->engine.backend;
-    options->kernels.cpu_path = options->engine.cpu_path;
-    options->kernels.num_threads = options->engine.num_threads;
+    SetBackend(options->kernels, options->engine);
     RunKernelBench(options->kernels);
   });
 }
@@ -180,9 +183,7 @@ void AddPolicy(CLI::App& bench) {
   AddBackendOptions(*command, options->engine, "Backend");
   command->callback([command, options] {
     RefuseCpuOptions(*command, options->engine);
-    options->policy.shape.backend = options->engine.backend;
-    options->policy.shape.cpu_path = options->engine.cpu_path;
-    options->policy.shape.num_threads = options->engine.num_threads;
+    SetBackend(options->policy.shape, options->engine);
     RunPolicyBench(options->policy);
   });
 }

@@ -94,15 +94,7 @@ void AddCost(BenchRow& row, const std::string& name, const Cost& cost) {
 }
 
 BenchRow RowOf(const PolicyBenchOptions& options, const Result& r) {
-  BenchRow row = {{"shape", options.shape.shape},
-                  {"numerics", r.numerics},
-                  {"head", options.shape.head},
-                  {"policy", r.policy},
-                  {"batch", r.batch},
-                  {"context_tokens", options.shape.context_tokens},
-                  {"step_us", r.step_us.median},
-                  {"step_us_best", r.step_us.lowest},
-                  {"step_us_worst", r.step_us.highest}};
+  BenchRow row = StepColumns(options.shape, r.numerics, r.policy, r.batch, r.step_us);
   AddCost(row, "over_none", r.over_none);
   AddCost(row, "over_fixed", r.over_fixed);
   return row;

@@ -35,29 +35,18 @@ Result Measure(const ShapeBenchOptions& options, ShapeDecoder& decoder, int32_t 
 }
 
 // A fast wrong answer must not win: the first sequence's tokens may not depend on the batch.
-void CheckSameTokens(const std::vector<Result>& results) {
-  for (const Result& a : results) {
-    for (const Result& b : results) {
-      if (a.numerics == b.numerics && a.policy == b.policy && a.tokens != b.tokens)
-        throw std::runtime_error(fmt::format("{}: the first sequence's tokens differ between batch {} and {}",
-                                             a.numerics, a.batch, b.batch));
-    }
-  }
+void CheckSameTokens(const Result& first, const Result& r) {
+  if (first.tokens != r.tokens)
+    throw std::runtime_error(fmt::format("{}: the first sequence's tokens differ between batch {} and {}",
+                                         r.numerics, first.batch, r.batch));
 }
 
 BenchRow RowOf(const ShapeBenchOptions& options, const Result& r) {
-  return {{"shape", options.shape.shape},
-          {"numerics", r.numerics},
-          {"head", options.shape.head},
-          {"policy", r.policy},
-          {"batch", r.batch},
-          {"context_tokens", options.shape.context_tokens},
-          {"step_us", r.step_us.median},
-          {"step_us_best", r.step_us.lowest},
-          {"step_us_worst", r.step_us.highest},
-          {"tokens_per_s", r.batch * 1e6 / r.step_us.median},
-          {"bytes", r.bytes},
-          {"read_gbps", r.read_gbps}};
+  BenchRow row = StepColumns(options.shape, r.numerics, r.policy, r.batch, r.step_us);
+  row.emplace_back("tokens_per_s", r.batch * 1e6 / r.step_us.median);
+  row.emplace_back("bytes", r.bytes);
+  row.emplace_back("read_gbps", r.read_gbps);
+  return row;
 }
 
 void PrintHeader(const ShapeBenchOptions& options, const std::string& backend_name, double read_gbps) {
@@ -83,22 +72,24 @@ void Print(const ShapeBenchOptions& options, const Result& r) {
 void RunShapeBench(const ShapeBenchOptions& options) {
   BenchCsv csv(options.csv_path, options.shape.backend, RowOf(options, {}));
   const double read_gbps = ReadGbpsOf(options.shape.backend, options.shape.num_threads);
-  std::vector<Result> results;
+  bool has_header = false;
   for (const std::string& numerics : options.shape.numerics) {
     ShapeDecoder decoder(options.shape, numerics);
-    if (results.empty() && !options.json) PrintHeader(options, decoder.backend_name(), read_gbps);
+    if (!has_header && !options.json) PrintHeader(options, decoder.backend_name(), read_gbps);
+    has_header = true;
     for (const std::string& policy : options.policies) {
+      std::vector<Result> results;
       for (const int32_t batch : options.shape.batches) {
         Result& result = results.emplace_back(Measure(options, decoder, batch, policy));
         result.numerics = numerics;
         result.read_gbps = read_gbps;
+        CheckSameTokens(results[0], result);
         Print(options, result);
         csv.Append(decoder.backend_name(), RowOf(options, result));
       }
     }
     if (!options.json) fmt::print("{:8} prefill {:.0f} tokens/s\n", numerics, decoder.prefill_tokens_per_s());
   }
-  CheckSameTokens(results);
 }
 
 }  // namespace fourstep::cli

@@ -5,7 +5,6 @@
 #include <stdexcept>
 
 #include "base/philox.h"
-#include "cli/timing.h"
 #include "model/published_shapes.h"
 #include "model/random_decoder.h"
 #include "runtime/backends.h"
@@ -34,6 +33,19 @@ std::vector<int32_t> FirstSlots(int32_t batch) {
 }
 
 }  // namespace
+
+BenchRow StepColumns(const ShapeOptions& options, const std::string& numerics, const std::string& policy,
+                     int32_t batch, const Spread& step_us) {
+  return {{"shape", options.shape},
+          {"numerics", numerics},
+          {"head", options.head},
+          {"policy", policy},
+          {"batch", batch},
+          {"context_tokens", options.context_tokens},
+          {"step_us", step_us.median},
+          {"step_us_best", step_us.lowest},
+          {"step_us_worst", step_us.highest}};
+}
 
 ShapeDecoder::ShapeDecoder(const ShapeOptions& options, const std::string& numerics)
     : shape_(PublishedShape(options.shape)),

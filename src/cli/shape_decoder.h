@@ -9,6 +9,8 @@
 
 #include "backend/backend.h"
 #include "checkpoint/hf_config.h"
+#include "cli/bench_row.h"
+#include "cli/timing.h"
 #include "model/model.h"
 
 namespace fourstep::cli {
@@ -27,6 +29,10 @@ struct StepTiming {
   double step_us = 0;           // mean
   std::vector<int32_t> tokens;  // that the first sequence drew
 };
+
+// The columns that every result of timed steps begins with: what was timed, and how long a step took.
+BenchRow StepColumns(const ShapeOptions& options, const std::string& numerics, const std::string& policy,
+                     int32_t batch, const Spread& step_us);
 
 class ShapeDecoder {
  public:

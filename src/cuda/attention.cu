@@ -12,6 +12,11 @@ namespace {
 constexpr int kTileHeads = 16;  // rows of an mma
 constexpr int kWarps = 4, kThreads = kWarps * kWarpLanes;
 
+// Tiles of the query heads that share a kv head.
+FOURSTEP_HD int HeadTiles(const CacheView& c) {
+  return (c.heads_per_kv() + kTileHeads - 1) / kTileHeads;
+}
+
 // Where a row's key or value of one head lies.
 struct CachePlace {
   int64_t block_head;  // index of (block, kv head)
@@ -276,8 +281,7 @@ __device__ __forceinline__ void PrepareHeads(const CacheView& c, const uint16_t*
 // WaitForPrevious.
 template <int kDims>
 __device__ __forceinline__ void PrefetchGroups(const CacheView& c, const StepView& step, int first_row) {
-  const int heads_per_kv = c.num_heads / c.num_kv_heads;
-  const int head_tiles = (heads_per_kv + kTileHeads - 1) / kTileHeads;
+  const int head_tiles = HeadTiles(c);
   if (blockIdx.y % head_tiles != 0) return;
   const int kv_head = static_cast<int>(blockIdx.y) / head_tiles;
   const int row = first_row + static_cast<int>(blockIdx.z), split = static_cast<int>(blockIdx.x);
@@ -309,8 +313,7 @@ __global__ __launch_bounds__(kThreads) void AttentionKernel(CacheView c, RowsVie
   }
   WaitForPrevious();
   extern __shared__ float shared[];
-  const int heads_per_kv = c.num_heads / c.num_kv_heads;
-  const int head_tiles = (heads_per_kv + kTileHeads - 1) / kTileHeads;
+  const int heads_per_kv = c.heads_per_kv(), head_tiles = HeadTiles(c);
   const int kv_head = static_cast<int>(blockIdx.y) / head_tiles,
             head_tile = static_cast<int>(blockIdx.y) % head_tiles;
   const int num_heads = min(kTileHeads, heads_per_kv - head_tile * kTileHeads);
@@ -403,10 +406,6 @@ __global__ __launch_bounds__(kThreads) void AttentionKernel(CacheView c, RowsVie
     FormOfPair(y, column, form);
     if (exists) *reinterpret_cast<uint32_t*>(out_row + column) = PackBf16(y[0], y[1]);
   }
-}
-
-int HeadTiles(const CacheView& c) {
-  return (c.heads_per_kv() + kTileHeads - 1) / kTileHeads;
 }
 
 template <int kDims, bool kPrepares>

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 
+#include "base/host_device.h"
 #include "cuda/row_form.h"
 #include "cuda/rows.h"
 #include "cuda/step_view.h"
@@ -26,7 +27,7 @@ struct CacheView {
   int32_t padded_dim;  // of 64; the rest is zero
   int32_t block_tokens, groups_per_block;
 
-  int32_t heads_per_kv() const { return num_heads / num_kv_heads; }
+  FOURSTEP_HD int32_t heads_per_kv() const { return num_heads / num_kv_heads; }
 };
 
 // Partial results of splits, and who came last: [kAttentionRows, ...], sized by WorkspaceFloats / Counters.

@@ -112,11 +112,10 @@ class CudaBackend final : public Backend {
   void LaunchAll();
   bool JoinsNext(size_t i) const;
   bool IsOnlyReader(size_t i) const;
-  // `before`: the operation that joins this one, or null.
-  void LaunchOp(const Op& op, const Op* before);
+  void LaunchOp(const Op& op);
   void LaunchLinearOp(const Op& op, Epilogue epilogue);
   void LaunchHead(const Op& op);
-  void LaunchAttentionOp(const Op& op, const Op* rotate);
+  void LaunchAttentionOp(const Op& op, const Op* rotate);  // with the rotation that joins it, or null
   HeadNorms NormsOf(const Op& rotate) const;
   CacheView LayerCache(int32_t layer) const;
   SamplingView Sampling() const;

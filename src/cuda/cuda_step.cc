@@ -261,17 +261,17 @@ void CudaBackend::RunProgram() {
 void CudaBackend::LaunchAll() {
   for (size_t i = 0; i < program_.size(); ++i) {
     if (JoinsNext(i)) {
-      LaunchOp(program_[i + 1], &program_[i]);
+      LaunchAttentionOp(program_[i + 1], &program_[i]);
       ++i;
     } else {
-      LaunchOp(program_[i], nullptr);
+      LaunchOp(program_[i]);
     }
   }
 }
 
 // Whether this is a rotation that the attention after it does too, on the way.
 bool CudaBackend::JoinsNext(size_t i) const {
-  if (has_split_ || !shape_.has_slots_apart || i + 1 == program_.size()) return false;
+  if (has_split_ || shape_.num_rows == 0 || !shape_.has_slots_apart || i + 1 == program_.size()) return false;
   const Op &op = program_[i], &next = program_[i + 1];
   return op.kind == Kind::kRotate && next.kind == Kind::kAttention && next.x == op.x &&
          next.layer == op.layer && IsOnlyReader(i + 1);
@@ -292,7 +292,7 @@ RowForm CudaBackend::FormOf(LinearId consumer) const {
   return consumer.id < 0 ? RowForm{} : linear(consumer).input_form();
 }
 
-void CudaBackend::LaunchOp(const Op& op, const Op* before) {
+void CudaBackend::LaunchOp(const Op& op) {
   const int32_t rows = shape_.num_rows;
   if (rows == 0) return;
   switch (op.kind) {
@@ -312,7 +312,7 @@ void CudaBackend::LaunchOp(const Op& op, const Op* before) {
       return LaunchRotateAndAppend(LayerCache(op.layer), activation({op.x}).view(), step_, NormsOf(op), rows,
                                    stream_);
     case Kind::kAttention:
-      return LaunchAttentionOp(op, before);
+      return LaunchAttentionOp(op, nullptr);
     case Kind::kHead:
       return LaunchHead(op);
     case Kind::kDraw:

@@ -8,8 +8,10 @@
 namespace fourstep::cuda {
 namespace {
 
+// Of partial sums, a gated tile's values, and the zeros of rows that do not exist.
 constexpr int PartialBytes(int tiles) {
-  return (2 * (tiles == 2 ? 2 : 1) * kWarps + 1) * kTileSums * static_cast<int>(sizeof(float)) + 16;
+  return (2 * (tiles == 2 ? 2 : 1) * kWarps + 1) * kTileSums * static_cast<int>(sizeof(float)) +
+         static_cast<int>(sizeof(uint4));
 }
 
 int RowsBytes(const Plan& p, int token_tiles) {
@@ -27,11 +29,11 @@ template <class Unit, int kTiles, int kTokenTiles, bool kIsSliced>
 void LaunchKernel(Plan p, const DeviceLimits& limits, cudaStream_t stream) {
   p.rows_bytes = RowsBytes(p, kTokenTiles);
   const int fixed = p.rows_bytes + PartialBytes(kTiles);
-  // All stages but the one being read are under way. 37 KB an SM (two stages) are too few: a step of the 8B took
-  // 4.8 ms, with 74 KB 3.4, though two blocks of successive kernels then no longer fit an SM.
+  // All stages but the one being read are under way. 37 KB an SM (two stages) are too few: a step of the 8B
+  // took 4.8 ms, with 74 KB 3.4, though two blocks of successive kernels then no longer fit an SM.
   constexpr int kMostStages = Unit::kStageUnits > 1 ? 3 : 6;
   p.stages = std::clamp((limits.shared_bytes_per_block - fixed) / StageBytes<Unit>(), 2, kMostStages);
-  p.ring_bytes = p.stages * (StageBytes<Unit>() - kWarps * 8);
+  p.ring_bytes = kWarps * p.stages * Unit::kStageUnits * Unit::kBytes;
   const int bytes = fixed + p.stages * StageBytes<Unit>();
   FOURSTEP_CUDA_REQUIRE(bytes <= limits.shared_bytes_per_block);
   const auto kernel = LinearKernel<Unit, kTiles, kTokenTiles, kIsSliced>;

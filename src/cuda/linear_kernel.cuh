@@ -292,7 +292,7 @@ __device__ __forceinline__ void StoreGated(const LinearCall& c, const float* par
   const int output = tile * 8 + o.i;
   const bool exists = row < c.num_rows && output < c.linear.pair_outputs;
   const float y = exists ? RoundForConsumer(gate / (1.0f + expf(-gate)) * up, output, c.form) : 0.0f;
-  float stored = y;
+  float stored[1] = {y};
   if (c.form.is_nvfp4) {
     if (o.quarter == 0) values[o.token * kTileOutputs + o.i] = y;
     __syncthreads();
@@ -301,10 +301,10 @@ __device__ __forceinline__ void StoreGated(const LinearCall& c, const float* par
       amax = fmaxf(amax, fabsf(values[o.token * kTileOutputs + j]));
     amax = fmaxf(amax, __shfl_xor_sync(kAllLanes, amax, 1));
     amax = fmaxf(amax, __shfl_xor_sync(kAllLanes, amax, 2));
-    stored = QuantizeInBlock(y, amax, c.form.inverse_scale);
+    QuantizePartOfBlock(stored, amax, c.form.inverse_scale);
   }
   if (exists && o.quarter == 0)
-    static_cast<uint16_t*>(c.out)[int64_t{row} * c.out_stride + output] = BFloat16::Encode(stored).bits;
+    static_cast<uint16_t*>(c.out)[int64_t{row} * c.out_stride + output] = BFloat16::Encode(stored[0]).bits;
 }
 
 // A block walks over groups of kTiles tiles (two for a gated pair, four where rows come in slices, so that a

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <stdexcept>
+#include <string>
 #include <vector>
 
 #include "cuda/kernel_util.cuh"
@@ -37,7 +39,13 @@ class Reader {
       : num_vectors_((bytes + int64_t{sizeof(uint4)} - 1) / int64_t{sizeof(uint4)}),
         num_buffers_(num_buffers) {
     const size_t all = static_cast<size_t>(num_vectors_) * static_cast<size_t>(num_buffers) * sizeof(uint4);
-    FOURSTEP_CUDA(cudaMalloc(reinterpret_cast<void**>(&data_), all));
+    const cudaError_t status = cudaMalloc(reinterpret_cast<void**>(&data_), all);
+    if (status == cudaErrorMemoryAllocation) {
+      (void)cudaGetLastError();
+      throw std::runtime_error("reading needs " + std::to_string(all >> 20) +
+                               " MiB of the GPU's memory, more than is free");
+    }
+    FOURSTEP_CUDA(status);
     FOURSTEP_CUDA(cudaMalloc(reinterpret_cast<void**>(&out_), sizeof *out_));
     FOURSTEP_CUDA(cudaMemset(data_, 0x5A, all));
     FOURSTEP_CUDA(cudaDeviceGetAttribute(&num_sms_, cudaDevAttrMultiProcessorCount, 0));

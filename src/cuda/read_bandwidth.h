@@ -5,6 +5,8 @@
 
 namespace fourstep {
 
+// Both throw std::runtime_error where the device has not enough memory free.
+
 // GB/s (1e9 bytes) of reading 2 GiB, which no cache holds, on device 0: the best of several passes.
 double MeasureCudaReadGbps();
 

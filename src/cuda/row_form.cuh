@@ -19,16 +19,8 @@ __device__ __forceinline__ float RoundForConsumer(float x, int i, const RowForm&
   return form.pre_quant_scale != nullptr ? RoundToBFloat16(x * form.pre_quant_scale[i]) : x;
 }
 
-// NVFP4 of one value of a block whose largest magnitude is `amax`, decoded without the input scale. In
-// pieces of NvFp4::EncodeActivation, so that the lanes of a warp can share a block.
-__device__ __forceinline__ float QuantizeInBlock(float x, float amax, float inverse_scale) {
-  const uint8_t scale_code = E4M3::Encode(amax / E2M1::kMax * inverse_scale);
-  if (scale_code == 0) return 0.0f;
-  const float scale = E4M3::Decode(scale_code);
-  return E2M1::Decode(E2M1::Encode(x * (inverse_scale / scale))) * scale;
-}
-
-// The same of some values of one block, in place.
+// NVFP4 of some values of a block whose largest magnitude is `amax`, decoded without the input scale, in
+// place. In pieces of NvFp4::EncodeActivation, so that the lanes of a warp can share a block.
 template <int kCount>
 __device__ __forceinline__ void QuantizePartOfBlock(float (&values)[kCount], float amax,
                                                     float inverse_scale) {

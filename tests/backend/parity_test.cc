@@ -230,9 +230,11 @@ TEST(Parity, NormAndHead) {
         EXPECT_EQ(got.joined, got.linear);
         ASSERT_EQ(got.logits.size(), expected.logits.size());
         ASSERT_EQ(got.logits.size(), size_t{3 * 33});
-        // The normed input may differ by an ulp of BF16 in places: that, not the sum, is the error here.
+        // The normed input may differ by an ulp of BF16 in places: that, not the sum, is the error here. It
+        // grows like a random walk beyond the widths that 0.02 was made for.
+        const double bound = 0.02 * std::sqrt(std::max(1.0, width / 1024.0));
         for (size_t i = 0; i < got.logits.size(); ++i)
-          ASSERT_NEAR(got.logits[i], expected.logits[i], 0.05) << i;
+          ASSERT_NEAR(got.logits[i], expected.logits[i], bound) << i;
       }
     }
   }

@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <memory>
 #include <stdexcept>
@@ -33,6 +34,7 @@ class FaultyBackend final : public Backend {
       : b_(MakeBackend({.name = "cpu", .cpu_path = "", .num_threads = 1, .max_rows = 4})), fault_(fault) {}
 
   static constexpr int32_t kNumCopies = 3;
+  std::vector<int> uses_of_steps;  // residual linears of each
 
   std::string name() const override { return b_->name(); }
   LinearId AddLinear(std::span<const LinearWeight> weights, Numerics numerics) override {
@@ -52,6 +54,7 @@ class FaultyBackend final : public Backend {
   int32_t max_rows() const override { return b_->max_rows(); }
   void BeginStep(const Batch& batch) override {
     num_rows_ = batch.num_rows();
+    uses_of_steps.push_back(0);
     b_->BeginStep(batch);
   }
   void EndStep() override { b_->EndStep(); }
@@ -61,6 +64,7 @@ class FaultyBackend final : public Backend {
   }
   void Linear(ActivationId out, ActivationId x, LinearId linear) override { b_->Linear(out, x, linear); }
   void LinearResidual(ActivationId residual, ActivationId x, LinearId linear) override {
+    ++uses_of_steps.back();
     b_->LinearResidual(residual, x, linear);
   }
   void GatedLinear(ActivationId out, ActivationId x, LinearId gate_up, LinearId consumer) override {
@@ -146,19 +150,20 @@ TEST(ColdProjection, FindsGatedRowsThatAreEncodedWrongly) {
   }
 }
 
-TEST(ColdProjection, TimesARowAndMore) {
+TEST(ColdProjection, TimesStepsOfAllCopiesOnceAndTwice) {
   HfConfig shape = PublishedShape("abacus");
   shape.num_layers = 1;
   const RandomDecoderWeights weights(shape, Numerics::kBf16, HeadFormat::kBf16);
   const Projection down = ProjectionsOf(weights.view(), Numerics::kBf16)[3];
-  const auto backend = MakeBackend({.name = "cpu", .cpu_path = "", .num_threads = 1, .max_rows = 64});
-  ColdProjection cold(*backend, down, 8);
-  const Spread one = cold.TimeUs(1, 3), many = cold.TimeUs(64, 3);
-  EXPECT_LE(one.lowest, one.median);
-  EXPECT_LE(one.median, one.highest);
-  EXPECT_GT(one.median, 0);
-  // 64 rows are 16 times the work of four at a time; drift of a shared machine is far below that.
-  EXPECT_GT(many.median, 2 * one.median);
+  FaultyBackend backend(Fault::kNone);
+  ColdProjection cold(backend, down, FaultyBackend::kNumCopies);
+  backend.uses_of_steps.clear();
+  (void)cold.TimeUs(2, 3);
+  const std::vector<int>& uses = backend.uses_of_steps;
+  const auto once = std::count(uses.begin(), uses.end(), FaultyBackend::kNumCopies),
+             twice = std::count(uses.begin(), uses.end(), 2 * FaultyBackend::kNumCopies);
+  EXPECT_EQ(once + twice, static_cast<int64_t>(uses.size()));
+  EXPECT_EQ(once, twice + 1);  // one more to find how many steps a measurement takes
 }
 
 }  // namespace

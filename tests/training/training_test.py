@@ -119,6 +119,12 @@ class Optimizer(unittest.TestCase):
             self.assertLess(((a - b).norm() / (b - s).norm()).item(), 0.02)
 
 
+class Reinforcement(unittest.TestCase):
+    def test_groups_are_shared_out_evenly_or_refused(self):
+        with self.assertRaisesRegex(ValueError, "reinforce.groups=6: expected a multiple of 4 tasks times 1"):
+            reinforce.Rounds(changed(TINY, "reinforce.groups=6"), 0, reinforce.Ranks())
+
+
 class Settings(unittest.TestCase):
     def test_a_change_replaces_one_number(self):
         got = changed(changed(FULL, "seed=2"), "supervised.optimizer=adamw")
