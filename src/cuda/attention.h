@@ -50,10 +50,19 @@ void LaunchRotateAndAppend(const CacheView& cache, RowsView qkv, const StepView&
                            int32_t num_rows, cudaStream_t stream);
 
 // out[r] = attention of row r over positions 0..its own, in `form` (its blocks of 16 must not cross heads).
-// `max_context`: no row's position is larger. With `norms`, qkv is as the linear left it and the blocks do
-// what LaunchRotateAndAppend does, but for writing q back: no two rows may then share a slot.
-void LaunchAttention(const CacheView& cache, RowsView out, RowsView qkv, const StepView& step,
-                     const RowForm& form, const AttentionWorkspace& workspace, int32_t max_context,
-                     int32_t num_rows, const HeadNorms* norms, cudaStream_t stream);
+struct AttentionCall {
+  CacheView cache;
+  RowsView out, qkv;
+  RowForm form;
+  AttentionWorkspace workspace;
+  // qkv is as the linear left it, and what LaunchRotateAndAppend does is done on the way, but for writing q
+  // back: no two rows may then share a slot.
+  bool rotates;
+  HeadNorms norms;  // where it rotates
+};
+
+// `max_context`: no row's position is larger.
+void LaunchAttention(const AttentionCall& call, const StepView& step, int32_t max_context, int32_t num_rows,
+                     cudaStream_t stream);
 
 }  // namespace fourstep::cuda

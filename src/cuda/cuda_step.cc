@@ -345,10 +345,14 @@ void CudaBackend::LaunchAttentionOp(const Op& op, const Op* rotate) {
   const RowsView out = activation({op.out}).view();
   // A captured step is replayed at any context.
   const int32_t context = is_capturing_ ? shape_.max_blocks * cache_.block_tokens : max_context_;
-  const HeadNorms norms = rotate != nullptr ? NormsOf(*rotate) : HeadNorms{};
-  LaunchAttention(LayerCache(op.layer), out, activation({op.x}).view(), step_, is_apart ? RowForm{} : form,
-                  {attention_partial_.data(), attention_arrived_.data()}, context, shape_.num_rows,
-                  rotate != nullptr ? &norms : nullptr, stream_);
+  LaunchAttention({.cache = LayerCache(op.layer),
+                   .out = out,
+                   .qkv = activation({op.x}).view(),
+                   .form = is_apart ? RowForm{} : form,
+                   .workspace = {attention_partial_.data(), attention_arrived_.data()},
+                   .rotates = rotate != nullptr,
+                   .norms = rotate != nullptr ? NormsOf(*rotate) : HeadNorms{}},
+                  step_, context, shape_.num_rows, stream_);
   if (is_apart) LaunchEncode(out, form, shape_.num_rows, stream_);
 }
 

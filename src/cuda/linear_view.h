@@ -4,7 +4,7 @@
 // A unit of 4-bit weights has 512 bytes of codes and 64 bytes of block scales (4.5 bits a value, as in the
 // checkpoint). Lane 4 g + t owns inputs 16 t .. 16 t + 15 of outputs g and g + 8: one block of each. Its
 // codes are four words, one for each mma, whose bits are dealt so that nine integer operations give eight
-// BF16 values (linear_kernel.cuh: Unpack); its two scales have 5 bits of exponent and 3 of mantissa, without
+// BF16 values (weight_units.cuh: Unpack); its two scales have 5 bits of exponent and 3 of mantissa, without
 // subnormals. A unit of BF16 weights has 2048 bytes in the same order.
 #pragma once
 

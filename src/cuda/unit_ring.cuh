@@ -1,96 +1,131 @@
-// One warp's ring of weight units in shared memory, filled by asynchronous copies that run ahead of the
-// arithmetic. No barrier of the block is involved: every warp waits for its own stages only. A stage holds a
-// few units that lie together, so that a copy, a wait and the walk over the units are paid once for all of
-// them.
+// Rings of weight units in shared memory, one a warp. A warp of its own fills all of them by asynchronous
+// copies that run ahead of the arithmetic; a warp that multiplies waits for its own stages only and gives
+// them back. A stage holds a few units that lie together.
 #pragma once
 
 #include <cstdint>
 
-#include "cuda/kernel_util.cuh"
+#include "cuda/linear_plan.cuh"
+#include "cuda/shared_barrier.cuh"
+#include "cuda/weight_stream.h"
 
 namespace fourstep::cuda {
 
-__device__ __forceinline__ uint32_t SharedAddress(const void* p) {
-  return static_cast<uint32_t>(__cvta_generic_to_shared(p));
-}
+// Of all rings: stages [kWarps][stages][kStageBytes], then barriers [kWarps][stages] of stages that are full
+// and of such that are free again.
+template <int kStageBytes>
+struct RingMemory {
+  uint8_t* units;
+  uint64_t *full, *free;
+  int stages;
 
+  static constexpr int Bytes(int stages) {
+    return kWarps * stages * (kStageBytes + 2 * static_cast<int>(sizeof(uint64_t)));
+  }
+
+  __device__ RingMemory(uint8_t* memory, int num_stages) : units(memory), stages(num_stages) {
+    full = reinterpret_cast<uint64_t*>(memory + kWarps * stages * kStageBytes);
+    free = full + kWarps * stages;
+  }
+  // The whole block calls, and meets before the rings are used.
+  __device__ void Init() const {
+#if __CUDA_ARCH__ >= 900
+    constexpr uint32_t kCopies = 1;
+#else
+    constexpr uint32_t kCopies = kWarpLanes;
+#endif
+    for (int i = static_cast<int>(threadIdx.x); i < kWarps * stages; i += static_cast<int>(blockDim.x)) {
+      SharedBarrier(full + i).Init(kCopies);
+      SharedBarrier(free + i).Init(1);
+    }
+    BarriersAreReady();
+  }
+};
+
+// A warp's ring as it reads it.
 template <int kStageBytes>
 class UnitRing {
  public:
-  // `stages` <= 32 stages at `buffer`, as many barriers at `barriers`, both this warp's own. All lanes call.
-  __device__ UnitRing(uint8_t* buffer, uint64_t* barriers, int stages, int lane)
-      : buffer_(buffer), barriers_(SharedAddress(barriers)), stages_(stages), lane_(lane) {
-    if (lane < stages) {
-      asm volatile("mbarrier.init.shared.b64 [%0], %1;" ::"r"(barriers_ + 8u * static_cast<uint32_t>(lane)),
-                   "r"(kArrivals)
-                   : "memory");
-#if __CUDA_ARCH__ >= 900
-      asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
-#endif
-    }
-    __syncwarp();
-  }
-
-  // Begins to copy `bytes` (a multiple of 16, at most kStageBytes) into the stage that is free for longest.
-  // All lanes call. The stage must not be one that lanes still read: fill at most stages - 1 ahead of the one
-  // being read.
-  __device__ void Fill(const uint8_t* units, int bytes) {
-    const uint32_t to = SharedAddress(buffer_) + static_cast<uint32_t>(fill_ * kStageBytes);
-    const uint32_t barrier = barriers_ + 8u * static_cast<uint32_t>(fill_);
-#if __CUDA_ARCH__ >= 900
-    if (lane_ == 0) {
-      asm volatile("mbarrier.arrive.expect_tx.shared.b64 _, [%0], %1;" ::"r"(barrier), "r"(bytes) : "memory");
-      asm volatile(
-          "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::"r"(to),
-          "l"(units), "r"(bytes), "r"(barrier)
-          : "memory");
-    }
-#else
-    for (int offset = 16 * lane_; offset < bytes; offset += 16 * kWarpLanes)
-      asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(to + static_cast<uint32_t>(offset)),
-                   "l"(units + offset)
-                   : "memory");
-    asm volatile("cp.async.mbarrier.arrive.noinc.shared.b64 [%0];" ::"r"(barrier) : "memory");
-#endif
-    fill_ = fill_ + 1 == stages_ ? 0 : fill_ + 1;
-  }
+  __device__ UnitRing(const RingMemory<kStageBytes>& memory, int warp)
+      : units_(memory.units + warp * memory.stages * kStageBytes),
+        barriers_(memory.full + warp * memory.stages),
+        free_offset_(static_cast<uint32_t>(kWarps * memory.stages * sizeof(uint64_t))),
+        stages_(memory.stages) {}
 
   // The next stage, once it is there.
   __device__ const uint8_t* Wait() {
-    const uint32_t barrier = barriers_ + 8u * static_cast<uint32_t>(read_);
-    uint32_t done;
-    do {
-#if __CUDA_ARCH__ >= 900
-      asm volatile("{.reg .pred p; mbarrier.try_wait.parity.shared.b64 p, [%1], %2; selp.u32 %0, 1, 0, p;}"
-                   : "=r"(done)
-                   : "r"(barrier), "r"(parity_)
-                   : "memory");
-#else
-      asm volatile("{.reg .pred p; mbarrier.test_wait.parity.shared.b64 p, [%1], %2; selp.u32 %0, 1, 0, p;}"
-                   : "=r"(done)
-                   : "r"(barrier), "r"(parity_)
-                   : "memory");
-#endif
-    } while (done == 0);
-    const uint8_t* units = buffer_ + read_ * kStageBytes;
-    if (++read_ == stages_) {
-      read_ = 0;
+    Barrier(0).Wait(parity_);
+    return units_ + slot_ * kStageBytes;
+  }
+  // All lanes have read what Wait gave.
+  __device__ void Release() {
+    __syncwarp();
+    if (threadIdx.x % kWarpLanes == 0) Barrier(free_offset_).Arrive();
+    if (++slot_ == stages_) {
+      slot_ = 0;
       parity_ ^= 1;
     }
-    return units;
   }
 
  private:
-#if __CUDA_ARCH__ >= 900
-  static constexpr uint32_t kArrivals = 1;
-#else
-  static constexpr uint32_t kArrivals = kWarpLanes;
-#endif
-  uint8_t* buffer_;
-  uint32_t barriers_;
-  int stages_, lane_;
-  int fill_ = 0, read_ = 0;
+  __device__ SharedBarrier Barrier(uint32_t offset) const {
+    SharedBarrier b = barriers_;
+    b.at += offset + 8u * static_cast<uint32_t>(slot_);
+    return b;
+  }
+  const uint8_t* units_;
+  SharedBarrier barriers_;
+  uint32_t free_offset_;
+  int stages_, slot_ = 0;
   uint32_t parity_ = 0;
 };
+
+// Fills all rings until the streams end: one warp, of which lane w serves warp w. `ahead`: that warp's.
+template <int kStageBytes>
+__device__ __forceinline__ void FillRings(const RingMemory<kStageBytes>& memory, WeightStream& ahead) {
+  const int lane = static_cast<int>(threadIdx.x) % kWarpLanes, ring = lane % kWarps;
+  bool is_done = lane >= kWarps || ahead.done();
+  int slot = 0;
+  uint32_t parity = 1;  // a phase before the first has ended: the ring begins empty
+  while (!__all_sync(kAllLanes, is_done)) {
+    const int index = ring * memory.stages + slot;
+    bool is_free = !is_done && SharedBarrier(memory.free + index).Test(parity);
+#if __CUDA_ARCH__ >= 900
+    if (is_free) {
+      const SharedBarrier full(memory.full + index);
+      asm volatile("mbarrier.arrive.expect_tx.shared.b64 _, [%0], %1;" ::"r"(full.at), "r"(ahead.bytes())
+                   : "memory");
+      asm volatile(
+          "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::"r"(
+              SharedAddress(memory.units + index * kStageBytes)),
+          "l"(ahead.units()), "r"(ahead.bytes()), "r"(full.at)
+          : "memory");
+    }
+#else
+    for (unsigned rest = __ballot_sync(kAllLanes, is_free); rest != 0; rest &= rest - 1) {
+      const int from = __ffs(static_cast<int>(rest)) - 1;
+      const int to = __shfl_sync(kAllLanes, index, from), bytes = __shfl_sync(kAllLanes, ahead.bytes(), from);
+      const auto* units = reinterpret_cast<const uint8_t*>(
+          __shfl_sync(kAllLanes, reinterpret_cast<unsigned long long>(ahead.units()), from));
+      for (int offset = 16 * lane; offset < bytes; offset += 16 * kWarpLanes)
+        asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(
+                         SharedAddress(memory.units + to * kStageBytes + offset)),
+                     "l"(units + offset)
+                     : "memory");
+      asm volatile("cp.async.mbarrier.arrive.noinc.shared.b64 [%0];" ::"r"(SharedAddress(memory.full + to))
+                   : "memory");
+    }
+#endif
+    if (is_free) {
+      ahead.Advance();
+      is_done = ahead.done();
+      if (++slot == memory.stages) {
+        slot = 0;
+        parity ^= 1;
+      }
+    }
+    if (!__any_sync(kAllLanes, is_free)) __nanosleep(20);
+  }
+}
 
 }  // namespace fourstep::cuda

@@ -1,0 +1,57 @@
+// Barriers in shared memory (mbarrier): some arrive, others wait for a phase of it to end.
+#pragma once
+
+#include <cstdint>
+
+#include "cuda/kernel_util.cuh"
+
+namespace fourstep::cuda {
+
+__device__ __forceinline__ uint32_t SharedAddress(const void* p) {
+  return static_cast<uint32_t>(__cvta_generic_to_shared(p));
+}
+
+struct SharedBarrier {
+  uint32_t at;  // address in shared memory of 8 bytes
+  __device__ explicit SharedBarrier(const uint64_t* barrier) : at(SharedAddress(barrier)) {}
+
+  // One thread; BarriersAreReady and a barrier of the block before anyone else uses it.
+  __device__ void Init(uint32_t arrivals) const {
+    asm volatile("mbarrier.init.shared.b64 [%0], %1;" ::"r"(at), "r"(arrivals) : "memory");
+  }
+  __device__ void Arrive() const {
+    asm volatile("{.reg .b64 t; mbarrier.arrive.shared.b64 t, [%0];}" ::"r"(at) : "memory");
+  }
+  // Whether the phase of `parity` (0 for the first, then 1, ...) has ended.
+  __device__ bool Test(uint32_t parity) const {
+    uint32_t done;
+    asm volatile("{.reg .pred p; mbarrier.test_wait.parity.shared.b64 p, [%1], %2; selp.u32 %0, 1, 0, p;}"
+                 : "=r"(done)
+                 : "r"(at), "r"(parity)
+                 : "memory");
+    return done != 0;
+  }
+  __device__ void Wait(uint32_t parity) const {
+#if __CUDA_ARCH__ >= 900
+    uint32_t done;
+    do {
+      asm volatile("{.reg .pred p; mbarrier.try_wait.parity.shared.b64 p, [%1], %2; selp.u32 %0, 1, 0, p;}"
+                   : "=r"(done)
+                   : "r"(at), "r"(parity)
+                   : "memory");
+    } while (done == 0);
+#else
+    while (!Test(parity)) {
+    }
+#endif
+  }
+};
+
+// After Init, by the threads that did it: asynchronous copies see the barriers too.
+__device__ __forceinline__ void BarriersAreReady() {
+#if __CUDA_ARCH__ >= 900
+  asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
+#endif
+}
+
+}  // namespace fourstep::cuda

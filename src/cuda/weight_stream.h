@@ -1,0 +1,88 @@
+// How the units of a linear are shared out among blocks and warps, and the order in which a warp's units are
+// read and summed: a function of the matrix and of the number of blocks.
+#pragma once
+
+#include <cstdint>
+
+#include "base/host_device.h"
+
+namespace fourstep::cuda {
+
+inline constexpr int kWarps = 16;  // of a block, that multiply
+
+// Tiles [first, end) of block `block` of `count`; those of a gated pair (`granule` 2) stay together.
+struct TileRange {
+  int first, end;
+};
+FOURSTEP_HD TileRange TilesOf(int num_tiles, int granule, int block, int count) {
+  const auto granules = static_cast<uint32_t>(num_tiles / granule), n = static_cast<uint32_t>(count);
+  const auto before = [&](int b) {
+    return granule * static_cast<int>(static_cast<uint32_t>(b) * granules / n);
+  };
+  return {before(block), before(block + 1)};
+}
+
+// Which units of a slice a warp sums.
+struct Run {
+  int begin, end;
+};
+FOURSTEP_HD Run RunOf(int num_units, int slice_units, int slice, int warp) {
+  const int first = slice * slice_units, rest = num_units - first;
+  const int count = slice_units < rest ? slice_units : rest;
+  return {first + warp * count / kWarps, first + (warp + 1) * count / kWarps};
+}
+
+// Of a linear, what the order depends on.
+struct StreamedLinear {
+  const uint8_t* units;  // [num_tiles, num_units, unit_bytes]
+  int32_t num_tiles, num_units, num_slices, slice_units;
+  int32_t unit_bytes, stage_units;
+  int32_t group_tiles;  // that are summed together; 2 for a gated pair
+};
+
+// Walks over a warp's units in that order, a stage of its ring at a time: group of tiles by group, slice by
+// slice, tile by tile.
+class WeightStream {
+ public:
+  FOURSTEP_HD WeightStream(const StreamedLinear& linear, const TileRange& tiles, int warp)
+      : linear_(linear), warp_(warp), group_(tiles.first), end_(tiles.end), tile_(tiles.first - 1) {
+    Settle();
+  }
+  FOURSTEP_HD bool done() const { return left_ <= 0; }
+  FOURSTEP_HD const uint8_t* units() const { return units_; }
+  FOURSTEP_HD int bytes() const {
+    return (left_ < linear_.stage_units ? left_ : linear_.stage_units) * linear_.unit_bytes;
+  }
+  FOURSTEP_HD void Advance() {
+    left_ -= linear_.stage_units;
+    units_ += linear_.stage_units * linear_.unit_bytes;
+    if (left_ <= 0) Settle();
+  }
+
+ private:
+  // To the next tile where this warp has units.
+  FOURSTEP_HD void Settle() {
+    do {
+      const int group_end = group_ + linear_.group_tiles;
+      if (++tile_ >= (group_end < end_ ? group_end : end_)) {
+        if (++slice_ >= linear_.num_slices) {
+          slice_ = 0;
+          group_ = group_end;
+        }
+        tile_ = group_;
+      }
+      if (group_ >= end_) return;
+      const Run run = RunOf(linear_.num_units, linear_.slice_units, slice_, warp_);
+      left_ = run.end - run.begin;
+      units_ = linear_.units + (int64_t{tile_} * linear_.num_units + run.begin) * linear_.unit_bytes;
+    } while (left_ <= 0);
+  }
+
+  const StreamedLinear& linear_;
+  const int warp_;
+  int group_, end_, tile_, slice_ = 0;
+  int left_ = 0;  // units of this run
+  const uint8_t* units_ = nullptr;
+};
+
+}  // namespace fourstep::cuda

@@ -1,0 +1,72 @@
+// The order in which a warp's weights are fetched is the one in which it multiplies them: the two sides of a
+// ring meet nowhere else.
+#include "cuda/weight_stream.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <vector>
+
+namespace fourstep::cuda {
+namespace {
+
+// Stages as (offset, bytes), walked as the loops over groups, slices and tiles of WalkTiles do.
+std::vector<std::pair<int64_t, int>> StagesOf(const StreamedLinear& l, const TileRange& tiles, int warp) {
+  std::vector<std::pair<int64_t, int>> stages;
+  for (int group = tiles.first; group < tiles.end; group += l.group_tiles) {
+    for (int slice = 0; slice < l.num_slices; ++slice) {
+      const Run run = RunOf(l.num_units, l.slice_units, slice, warp);
+      for (int tile = group; tile < std::min(group + l.group_tiles, tiles.end); ++tile) {
+        for (int unit = run.begin; unit < run.end; unit += l.stage_units) {
+          stages.emplace_back((int64_t{tile} * l.num_units + unit) * l.unit_bytes,
+                              std::min(l.stage_units, run.end - unit) * l.unit_bytes);
+        }
+      }
+    }
+  }
+  return stages;
+}
+
+TEST(WeightStream, FetchesWhatIsMultiplied) {
+  for (const int num_units : {1, 3, 15, 16, 17, 64, 104, 105, 192, 400}) {
+    const int num_slices = (num_units + 103) / 104, slice_units = (num_units + num_slices - 1) / num_slices;
+    for (const int num_tiles : {2, 6, 10, 34, 256}) {
+      for (const int group_tiles : {1, 2, 4}) {
+        const int granule = group_tiles == 2 ? 2 : 1;
+        constexpr int kUnitBytes = 576;
+        const std::vector<uint8_t> units(static_cast<size_t>(num_tiles * num_units * kUnitBytes));
+        const StreamedLinear l{.units = units.data(),
+                               .num_tiles = num_tiles,
+                               .num_units = num_units,
+                               .num_slices = num_slices,
+                               .slice_units = slice_units,
+                               .unit_bytes = kUnitBytes,
+                               .stage_units = 4,
+                               .group_tiles = group_tiles};
+        for (const int num_blocks : {1, 2, 5, 132}) {
+          std::vector<int> seen(static_cast<size_t>(num_tiles * num_units));
+          for (int block = 0; block < num_blocks; ++block) {
+            const TileRange tiles = TilesOf(num_tiles, granule, block, num_blocks);
+            EXPECT_EQ(tiles.first % granule, 0);
+            for (int warp = 0; warp < kWarps; ++warp) {
+              WeightStream stream(l, tiles, warp);
+              for (const auto& [offset, bytes] : StagesOf(l, tiles, warp)) {
+                ASSERT_FALSE(stream.done());
+                ASSERT_EQ(stream.units() - l.units, offset);
+                ASSERT_EQ(stream.bytes(), bytes);
+                for (int64_t at = offset; at < offset + bytes; at += l.unit_bytes)
+                  ++seen[static_cast<size_t>(at / l.unit_bytes)];
+                stream.Advance();
+              }
+              ASSERT_TRUE(stream.done());
+            }
+          }
+          EXPECT_TRUE(std::all_of(seen.begin(), seen.end(), [](int n) { return n == 1; }));
+        }
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace fourstep::cuda
