@@ -166,7 +166,8 @@ class Study:
         best = f"w4a4 fixed {self.phase('calibration')['best_temperature']:g}"
         family = [("w4a4 fixed 0.6", "bf16 fixed 0.6"), ("w4a4 reset 1/chosen", "w4a4 fixed 0.6"),
                   ("w4a4 reset tuned", "w4a4 fixed 0.6"), ("w4a4 reset tuned", best),
-                  ("w4a4 reset 1/chosen", "w4a4 gate 1/chosen"), ("bf16 reset tuned", "bf16 fixed 0.6")]
+                  ("w4a4 reset 1/chosen", "w4a4 gate 1/chosen"), ("bf16 reset tuned", "bf16 fixed 0.6"),
+                  ("bf16 fixed 1", "bf16 fixed 0.6")]
         family += [(f"w4a4 reset 1/0.3 {estimator}", "w4a4 reset 1/0.3") for estimator in ESTIMATORS[1:]]
         return [pair for pair in dict.fromkeys(family) if pair[0] != pair[1]]
 
