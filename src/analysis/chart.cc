@@ -95,8 +95,11 @@ std::string PlotOfBars(const Chart& chart) {
     plot += fmt::format("{}$data{} using 1:2 with boxes fs pattern {} lc rgb '{}' title {}",
                         i == 0 ? "" : ", ", i, 3 + i, kColours[i % kNumColours], Quoted(chart.bars[i].name));
     if (std::any_of(chart.bars[i].bars.begin(), chart.bars[i].bars.end(), HasInterval)) {
-      plot +=
-          fmt::format(", $intervals{} using 1:2:3:4 with yerrorbars ps 0 lw 1.5 lc rgb 'black' notitle", i);
+      // Error bars of gnuplot's own have a white dot in the middle, or one of size 0, which librsvg refuses.
+      plot += fmt::format(
+          ", $intervals{} using 1:3:(0):($4-$3) with vectors heads size 0.04,90 lw 1.5 lc rgb 'black' "
+          "notitle",
+          i);
     }
   }
   return plot + "\n";

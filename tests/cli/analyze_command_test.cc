@@ -12,6 +12,7 @@ namespace fourstep {
 namespace {
 
 using testing::HasSubstr;
+using testing::Not;
 
 const std::string kModels = std::string(FOURSTEP_SOURCE_DIR) + "/tests/model/data/";
 
@@ -67,6 +68,9 @@ TEST_F(Analyze, WritesFiguresChartsAndAReport) {
     for (const char* chart : {"token_entropy", "divergence_by_kind", "reset_temperature"}) {
       EXPECT_TRUE(Has(std::string(chart) + ".svg")) << chart;
       EXPECT_TRUE(Has(std::string(chart) + ".png")) << chart;
+      // A symbol of size 0 is a matrix that librsvg refuses, and with it the whole drawing.
+      EXPECT_THAT(ReadFile(folder_ / "out" / (std::string(chart) + ".svg"), size_t{1} << 20),
+                  Not(HasSubstr("scale(0.00)")));
     }
     EXPECT_THAT(page, HasSubstr("data:image/svg+xml"));
   }
