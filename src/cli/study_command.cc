@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "cli/commands.h"
 #include "cli/json_lines.h"
+#include "eval/study_merge.h"
 #include "eval/study_report.h"
 #include "eval/study_store.h"
 
@@ -77,6 +78,12 @@ void WriteAnswers(const AnswersOptions& options) {
   FlushOutput();
 }
 
+void MergeInto(const std::string& destination, const std::vector<std::string>& sources) {
+  const int64_t num_answers = MergeStudies(sources, destination);
+  fmt::print(stderr, "{} answers of {} files are in {}\n", num_answers, sources.size(),
+             Printable(destination, 300));
+}
+
 }  // namespace
 
 void AddStudyCommand(CLI::App& app) {
@@ -97,6 +104,14 @@ void AddStudyCommand(CLI::App& app) {
   answers->add_flag("--entropies", options->with_entropies,
                     "With ids, entropies and temperatures of the tokens");
   answers->callback([options] { WriteAnswers(*options); });
+
+  CLI::App* merge = study->add_subcommand(
+      "merge", "Put files together: the same arms on other problems, answered beside each other");
+  auto destination = std::make_shared<std::string>();
+  auto sources = std::make_shared<std::vector<std::string>>();
+  merge->add_option("destination", *destination, "The file to make")->required()->option_text("FILE");
+  merge->add_option("sources", *sources, "The files to read")->required()->option_text("FILE ...");
+  merge->callback([destination, sources] { MergeInto(*destination, *sources); });
 }
 
 }  // namespace fourstep::cli

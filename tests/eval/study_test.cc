@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "eval/made_up_answers.h"
+#include "eval/study_merge.h"
 #include "eval/study_problems.h"
 #include "eval/study_report.h"
 
@@ -69,6 +70,47 @@ TEST_F(StudyTest, ArmsShareTheirSeedsAndNothingElseDoes) {
   EXPECT_NE(DrawSeed(1, "p", 0), DrawSeed(1, "p", 1));
   EXPECT_NE(DrawSeed(1, "p", 0), DrawSeed(2, "p", 0));
   EXPECT_NE(DrawSeed(1, "p", 0), DrawSeed(1, "q", 0));
+}
+
+// Two halves of the problems, answered apart, are the whole once they are together.
+TEST_F(StudyTest, MergesToTheWhole) {
+  const auto answer = [&](const std::string& name, const StudyPlan& plan, const std::string& second_arm) {
+    const std::string path = (folder_ / name).string();
+    StudyStore store(path, Database::Mode::kWrite);
+    Study study(store, plan, {FixedArm("a", 0.9), FixedArm(second_arm, 0.5)});
+    MadeUpAnswers source(plan.problems);
+    study.Answer(source, {0, 1}, [] { return true; });
+    return path;
+  };
+  const std::string whole = answer("whole.db", plan_, "b");
+  StudyPlan front = plan_, back = plan_;
+  front.problems.resize(12);
+  back.problems.erase(back.problems.begin(), back.problems.begin() + 8);  // four are in both
+  const std::vector<std::string> halves = {answer("front.db", front, "b"), answer("back.db", back, "b")};
+  EXPECT_EQ(MergeStudies(halves, Path()), 80);
+  StudyStore merged(Path(), Database::Mode::kRead), expected(whole, Database::Mode::kRead);
+  EXPECT_EQ(AllAnswers(merged), AllAnswers(expected));
+  EXPECT_EQ(StudyReportText(MakeStudyReport(merged)), StudyReportText(MakeStudyReport(expected)));
+
+  const auto refusal = [&](const std::vector<std::string>& sources, const std::string& name) {
+    const std::string destination = (folder_ / name).string();
+    std::string message;
+    try {
+      MergeStudies(sources, destination);
+    } catch (const Error& error) {
+      message = error.what();
+    }
+    return message;
+  };
+  EXPECT_THAT(refusal(halves, "study.db"), HasSubstr("exists already"));
+  StudyPlan other_seed = back, other_length = back;
+  other_seed.seed = 5;
+  other_length.max_tokens = 99;
+  EXPECT_THAT(refusal({whole, answer("seed.db", other_seed, "b")}, "x.db"), HasSubstr("with seed 5"));
+  EXPECT_THAT(refusal({whole, answer("length.db", other_length, "b")}, "x.db"), HasSubstr("max-tokens"));
+  EXPECT_THAT(refusal({whole, "/nowhere.db"}, "x.db"), HasSubstr("/nowhere.db"));
+  for (const char* left : {"x.db", "x.db-wal", "x.db-shm"})
+    EXPECT_FALSE(std::filesystem::exists(folder_ / left)) << left;
 }
 
 TEST_F(StudyTest, GoesOnFromWhereItFailed) {
