@@ -126,6 +126,9 @@ __device__ __forceinline__ void FillRings(const RingMemory<kStageBytes>& memory,
     }
     if (!__any_sync(kAllLanes, is_free)) __nanosleep(20);
   }
+#if __CUDA_ARCH__ < 900
+  asm volatile("cp.async.wait_all;" ::: "memory");  // this warp's own copies: it must outlive them
+#endif
 }
 
 }  // namespace fourstep::cuda
