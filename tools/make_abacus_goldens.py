@@ -3,8 +3,8 @@
 
   PYTHONPATH=. tools/make_abacus_goldens.py MODEL PROGRAM OUT    PROGRAM: the `fourstep` that makes and grades problems
 
-One entry a problem: ids of prompt and continuation, and by how much each token of the continuation beats the second best
-(logits). Two programs that round differently may part where that is small, and only there.
+One entry a problem: ids of prompt and continuation, and by how much each token of the continuation beats every other one,
+in logits of the same weights computed in FP32. Two programs that round to BF16 may part where that is small, and only there.
 """
 
 import json
@@ -26,36 +26,42 @@ def problems(program: str, task: str) -> list[dict]:
     return [json.loads(line) for line in subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()]
 
 
-def answers(model, tokenizer, batch: list[dict]) -> list[dict]:
+def margins(exact, prompt: list[int], tokens: list[int]) -> list[float]:
+    """By how much each of `tokens` beats every other token under the FP32 model `exact`; below 0 where it does not."""
+    logits = exact(torch.tensor([prompt + tokens])).logits[0, len(prompt) - 1:-1]
+    chosen = torch.tensor(tokens)[:, None]
+    return [round(m, 3) for m in (logits.gather(1, chosen)[:, 0] - logits.scatter(1, chosen, -torch.inf).amax(1)).tolist()]
+
+
+def answers(model, exact, tokenizer, batch: list[dict]) -> list[dict]:
     """The problems of one task together, padded on the left."""
     prompts = [tokenizer.apply_chat_template([{"role": "user", "content": p["problem"]}], add_generation_prompt=True,
                                              return_dict=False) for p in batch]
     longest = max(map(len, prompts))
     ids = torch.tensor([[0] * (longest - len(p)) + p for p in prompts])
     mask = torch.tensor([[0] * (longest - len(p)) + [1] * len(p) for p in prompts])
-    out = model.generate(ids, attention_mask=mask, max_new_tokens=MAX_TOKENS, do_sample=False, output_logits=True,
-                         return_dict_in_generate=True, pad_token_id=0)
-    best = torch.stack(out.logits, 1).float().topk(2).values  # [problems, tokens, 2]
+    out = model.generate(ids, attention_mask=mask, max_new_tokens=MAX_TOKENS, do_sample=False, pad_token_id=0)
     entries = []
     for row, (problem, prompt) in enumerate(zip(batch, prompts, strict=True)):
-        tokens = out.sequences[row, longest:].tolist()
+        tokens = out[row, longest:].tolist()
         if model.generation_config.eos_token_id[0] in tokens:
             tokens = tokens[: tokens.index(model.generation_config.eos_token_id[0]) + 1]
-        margins = (best[row, : len(tokens), 0] - best[row, : len(tokens), 1]).tolist()
         entries.append({"id": problem["id"], "prompt": prompt, "tokens": tokens,
-                        "margins": [round(m, 3) for m in margins]})
+                        "margins": margins(exact, prompt, tokens)})
     return entries
 
 
+@torch.no_grad()
 def main() -> None:
     folder, program, out = sys.argv[1:]
     torch.set_num_threads(1)  # so small a model gains nothing from more
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16)
+    exact = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
     tokenizer = AutoTokenizer.from_pretrained(folder)
     entries, right = [], 0
     for task in TASKS:
         batch = problems(program, task)
-        replies = answers(model, tokenizer, batch)
+        replies = answers(model, exact, tokenizer, batch)
         graded = subprocess.run([program, "tasks", "grade", task], check=True, capture_output=True, text=True, input="".join(
             json.dumps(p | {"response": tokenizer.decode(a["tokens"], skip_special_tokens=True)}) + "\n"
             for p, a in zip(batch, replies, strict=True))).stdout

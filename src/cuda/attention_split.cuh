@@ -260,14 +260,14 @@ __device__ __forceinline__ void KeepResults(const WarpAttention<kDims>& mine, in
 }
 
 // The splits of a row have partial results; true for the block that came last, once all can be read.
-// `all` [heads][kMaxSplits][header + kDims]; `counter`: of the row and tile of heads.
+// `all`: those at `to` [heads][kMaxSplits][header + kDims]; `counter`: of the row and tile of heads.
 template <int kDims>
-__device__ __forceinline__ bool ShareResults(const CacheView& c, const Partials& mine, const Partials& all,
-                                             int num_heads, int split, int32_t* counter,
+__device__ __forceinline__ bool ShareResults(const CacheView& c, const Partials& mine, float* to,
+                                             const Partials& all, int num_heads, int split, int32_t* counter,
                                              SplitMemory& memory) {
   for (int i = static_cast<int>(threadIdx.x); i < num_heads * c.head_dim / 2; i += kAttentionThreads) {
     const int head = 2 * i / c.head_dim, dim = 2 * i % c.head_dim;
-    float* at = const_cast<float*>(all.first) + head * all.head_stride + split * all.stride;
+    float* at = to + head * all.head_stride + split * all.stride;
     *reinterpret_cast<float2*>(at + kPartialHeader + dim) = memory.factors.Merge(mine, head, dim);
     if (dim == 0)
       *reinterpret_cast<float2*>(at) = make_float2(memory.factors.max[head], memory.factors.sum[head]);
@@ -316,12 +316,12 @@ __device__ __forceinline__ void AttendSplit(const AttentionCall& call, const Ste
   Partials results{memory.results(), kPairs, TileHeads(c) * kStride, kStride};
   memory.factors.Find(results, heads.count);
   if (splits.count > 1) {
-    const Partials all{
-        call.workspace.partial + (int64_t{workspace_row} * c.num_heads + heads.first) * kMaxSplits * kStride,
-        splits.count, kStride, int64_t{kMaxSplits} * kStride};
+    float* to =
+        call.workspace.partial + (int64_t{workspace_row} * c.num_heads + heads.first) * kMaxSplits * kStride;
+    const Partials all{to, splits.count, kStride, int64_t{kMaxSplits} * kStride};
     int32_t* counter = call.workspace.arrived +
                        (workspace_row * c.num_kv_heads + split.kv_head) * HeadTiles(c) + split.head_tile;
-    if (!ShareResults<kDims>(c, results, all, heads.count, split.index, counter, memory)) return;
+    if (!ShareResults<kDims>(c, results, to, all, heads.count, split.index, counter, memory)) return;
     results = all;
     memory.factors.Find(results, heads.count);
   }

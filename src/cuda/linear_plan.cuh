@@ -22,10 +22,6 @@ __device__ __forceinline__ void SyncWorkers() {
 
 constexpr int kTokens = 8;  // columns of an mma: rows of the batch
 
-// Inputs are taken in slices of at most so many units, so that eight rows of a slice fit shared memory beside
-// the rings. The slices of a matrix are the same for any number of rows: they are part of the order of sums.
-constexpr int kMaxSliceUnits = 104;
-
 // How a block takes a linear.
 struct Plan {
   LinearCall call;
@@ -49,8 +45,9 @@ inline Plan PlanOf(const LinearCall& call) {
   FOURSTEP_CUDA_REQUIRE(call.epilogue != Epilogue::kGated || v.pair_outputs > 0);
   Plan p{};
   p.call = call;
-  p.num_slices = (v.num_units + kMaxSliceUnits - 1) / kMaxSliceUnits;
-  p.slice_units = (v.num_units + p.num_slices - 1) / p.num_slices;
+  const Slices slices = SlicesOf(v.num_units);
+  p.num_slices = slices.count;
+  p.slice_units = slices.units;
   p.held_units = p.slice_units;
   return p;
 }

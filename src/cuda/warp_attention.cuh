@@ -10,7 +10,7 @@ namespace fourstep::cuda {
 
 constexpr int kTileHeads = 16;  // rows of an mma
 
-// q of a tile of heads in shared memory: [heads][QueryStride] BF16, zero from head_dim to kDims; the stride
+// q of a tile of heads in shared memory: [heads][kQueryStride] BF16, zero from head_dim to kDims; the stride
 // keeps the lanes of a warp on different banks.
 template <int kDims>
 constexpr int kQueryStride = kDims + 8;

@@ -22,6 +22,17 @@ FOURSTEP_HD TileRange TilesOf(int num_tiles, int granule, int block, int count) 
   return {before(block), before(block + 1)};
 }
 
+// Inputs are taken in slices of at most so many units, so that eight rows of a slice fit shared memory beside
+// the rings. The slices of a matrix are the same for any number of rows: they are part of the order of sums.
+inline constexpr int kMaxSliceUnits = 104;
+struct Slices {
+  int count, units;  // units: of each but the last
+};
+FOURSTEP_HD Slices SlicesOf(int num_units) {
+  const int count = (num_units + kMaxSliceUnits - 1) / kMaxSliceUnits;
+  return {count, (num_units + count - 1) / count};
+}
+
 // Which units of a slice a warp sums.
 struct Run {
   int begin, end;

@@ -1,5 +1,7 @@
 #include "eval/study_merge.h"
 
+#include <fmt/format.h>
+
 #include <filesystem>
 #include <map>
 #include <optional>
@@ -17,18 +19,21 @@ class Merge {
 
   void Add(const std::string& path) {
     StudyStore from(path, Database::Mode::kRead);
+    const std::string seed = from.Get("seed");
+    seeds_.insert(seed);
     for (const char* key : {"max-tokens", "traces", "samples"}) {
-      const auto [known, is_new] = settings_.emplace(key, from.Get(key));
-      if (!is_new && known->second != from.Get(key)) {
-        throw Errorf(Printable(path, 300), "has {} {}, the files before it {}", key, Printable(from.Get(key)),
-                     Printable(known->second));
-      }
-      to_.Set(key, known->second);
+      Expect(path, key, from.Get(key));
+      to_.Set(key, from.Get(key));
     }
+    const std::vector<StudyArm> arms = from.Arms();
+    for (const StudyArm& arm : arms) Expect(path, fmt::format("arm {}", arm.name), arm.identity);
     const std::vector<StudyProblem> problems = from.Problems();
-    NoteSeed(from.Get("seed"), problems, path);
-    const std::vector<int64_t> arm_indices = to_.AddArms(from.Arms()),
-                               problem_indices = to_.AddProblems(problems);
+    for (const StudyProblem& problem : problems) {
+      Expect(path, fmt::format("problem {}", problem.id),
+             fmt::format("{}: {} ({})", problem.task, problem.text, problem.answer));
+      Expect(path, fmt::format("problem {} under seed", problem.id), seed);  // on which the draws depend
+    }
+    const std::vector<int64_t> arm_indices = to_.AddArms(arms), problem_indices = to_.AddProblems(problems);
     const bool has_traces = from.Get("traces") == "kept";
     from.ForEachAnswer(/*with_responses=*/true, [&](const StoredAnswer& answer) {
       const auto arm = static_cast<size_t>(answer.key.arm - 1),
@@ -51,22 +56,18 @@ class Merge {
   }
 
  private:
-  // The draws of an answer depend on the study's seed and the problem's id.
-  void NoteSeed(const std::string& seed, const std::vector<StudyProblem>& problems, const std::string& path) {
-    seeds_.insert(seed);
-    for (const StudyProblem& problem : problems) {
-      const auto [known, is_new] = seed_of_problem_.emplace(problem.id, seed);
-      if (!is_new && known->second != seed) {
-        throw Errorf(Printable(path, 300), "asked problem {} with seed {}, another file with seed {}",
-                     Printable(problem.id), Printable(seed), Printable(known->second));
-      }
+  // What files must not disagree about.
+  void Expect(const std::string& path, const std::string& what, const std::string& value) {
+    const auto [known, is_new] = known_.emplace(what, value);
+    if (!is_new && known->second != value) {
+      throw Errorf(Printable(path, 300), "has {} {}, a file before it {}", Printable(what),
+                   Printable(value, 400), Printable(known->second, 400));
     }
   }
 
   StudyStore to_;
   std::set<std::string> seeds_;
-  std::map<std::string, std::string> settings_;
-  std::map<std::string, std::string> seed_of_problem_;
+  std::map<std::string, std::string> known_;
 };
 
 }  // namespace

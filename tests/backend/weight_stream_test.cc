@@ -29,7 +29,8 @@ std::vector<std::pair<int64_t, int>> StagesOf(const StreamedLinear& l, const Til
 
 TEST(WeightStream, FetchesWhatIsMultiplied) {
   for (const int num_units : {1, 3, 15, 16, 17, 64, 104, 105, 192, 400}) {
-    const int num_slices = (num_units + 103) / 104, slice_units = (num_units + num_slices - 1) / num_slices;
+    const Slices slices = SlicesOf(num_units);
+    EXPECT_LE(slices.units, kMaxSliceUnits);
     for (const int num_tiles : {2, 6, 10, 34, 256}) {
       for (const int group_tiles : {1, 2, 4}) {
         const int granule = group_tiles == 2 ? 2 : 1;
@@ -38,8 +39,8 @@ TEST(WeightStream, FetchesWhatIsMultiplied) {
         const StreamedLinear l{.units = units.data(),
                                .num_tiles = num_tiles,
                                .num_units = num_units,
-                               .num_slices = num_slices,
-                               .slice_units = slice_units,
+                               .num_slices = slices.count,
+                               .slice_units = slices.units,
                                .unit_bytes = kUnitBytes,
                                .stage_units = 4,
                                .group_tiles = group_tiles};

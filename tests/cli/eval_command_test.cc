@@ -232,6 +232,8 @@ TEST_F(Eval, RefusesBadInput) {
   ExpectRefusal(RunProgram({"eval", kModel}), "--task");
   ExpectRefusal(RunProgram({"study", "report", Store()}), "study.db");
   ExpectRefusal(RunProgram({"study", "answers", kModel + "/config.json"}), "config.json");
+  ExpectRefusal(RunProgram({"study", "merge", Store("merged"), kModel + "/config.json"}), "config.json");
+  ExpectRefusal(RunProgram({"study", "merge", Store("merged")}), "sources");
   ASSERT_EQ(RunProgram(Flags(Store(), {"--arm", "a=fixed"})).status, 0);
   ExpectRefusal(RunProgram({"study", "answers", Store(), "--arm", "b"}), "b");
   ExpectRefusal(RunProgram({"study", "answers", Store(), "--entropies"}), "--entropies");

@@ -19,6 +19,7 @@
 namespace fourstep {
 namespace {
 
+using testing::AllOf;
 using testing::HasSubstr;
 
 ResolvedArm FixedArm(const std::string& name, double temperature) {
@@ -74,19 +75,19 @@ TEST_F(StudyTest, ArmsShareTheirSeedsAndNothingElseDoes) {
 
 // Two halves of the problems, answered apart, are the whole once they are together.
 TEST_F(StudyTest, MergesToTheWhole) {
-  const auto answer = [&](const std::string& name, const StudyPlan& plan, const std::string& second_arm) {
+  const auto answer = [&](const std::string& name, const StudyPlan& plan, double second_temperature = 0.5) {
     const std::string path = (folder_ / name).string();
     StudyStore store(path, Database::Mode::kWrite);
-    Study study(store, plan, {FixedArm("a", 0.9), FixedArm(second_arm, 0.5)});
+    Study study(store, plan, {FixedArm("a", 0.9), FixedArm("b", second_temperature)});
     MadeUpAnswers source(plan.problems);
     study.Answer(source, {0, 1}, [] { return true; });
     return path;
   };
-  const std::string whole = answer("whole.db", plan_, "b");
+  const std::string whole = answer("whole.db", plan_);
   StudyPlan front = plan_, back = plan_;
   front.problems.resize(12);
   back.problems.erase(back.problems.begin(), back.problems.begin() + 8);  // four are in both
-  const std::vector<std::string> halves = {answer("front.db", front, "b"), answer("back.db", back, "b")};
+  const std::vector<std::string> halves = {answer("front.db", front), answer("back.db", back)};
   EXPECT_EQ(MergeStudies(halves, Path()), 80);
   StudyStore merged(Path(), Database::Mode::kRead), expected(whole, Database::Mode::kRead);
   EXPECT_EQ(AllAnswers(merged), AllAnswers(expected));
@@ -106,8 +107,14 @@ TEST_F(StudyTest, MergesToTheWhole) {
   StudyPlan other_seed = back, other_length = back;
   other_seed.seed = 5;
   other_length.max_tokens = 99;
-  EXPECT_THAT(refusal({whole, answer("seed.db", other_seed, "b")}, "x.db"), HasSubstr("with seed 5"));
-  EXPECT_THAT(refusal({whole, answer("length.db", other_length, "b")}, "x.db"), HasSubstr("max-tokens"));
+  StudyPlan other_text = back;
+  other_text.problems[0].text += "?";
+  EXPECT_THAT(refusal({whole, answer("seed.db", other_seed)}, "x.db"), HasSubstr("under seed 5"));
+  EXPECT_THAT(refusal({whole, answer("arm.db", back, 0.4)}, "x.db"),
+              AllOf(HasSubstr("arm.db"), HasSubstr("arm b")));
+  EXPECT_THAT(refusal({whole, answer("text.db", other_text)}, "x.db"),
+              AllOf(HasSubstr("text.db"), HasSubstr(other_text.problems[0].id)));
+  EXPECT_THAT(refusal({whole, answer("length.db", other_length)}, "x.db"), HasSubstr("max-tokens"));
   EXPECT_THAT(refusal({whole, "/nowhere.db"}, "x.db"), HasSubstr("/nowhere.db"));
   for (const char* left : {"x.db", "x.db-wal", "x.db-shm"})
     EXPECT_FALSE(std::filesystem::exists(folder_ / left)) << left;
