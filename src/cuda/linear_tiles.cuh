@@ -190,7 +190,7 @@ __device__ __forceinline__ void SumGroup(const Plan& p, const BlockRows& mine, i
           for (int i = 0; i < kStageUnits; ++i) multiply(i);
         } else {
 #pragma unroll 1
-          for (int i = 0; unit + i < run.end; ++i) multiply(i);
+          for (int i = 0; i < kStageUnits && unit + i < run.end; ++i) multiply(i);
         }
         ring.Release();
       }

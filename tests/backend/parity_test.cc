@@ -97,6 +97,13 @@ std::vector<LinearCase> LinearCases() {
           {n, k - 14, m, {.format = odd ? F::kBf16 : F::kFp32, .has_bias = odd}, Numerics::kBf16});
     }
   }
+  // So long that a warp of the GPU has several stages of a tile, and that the inputs are taken in slices.
+  for (const int64_t k : {5200, 6800}) {
+    for (const int32_t m : {2, 13, 40}) {
+      cases.push_back({20, k, m, {.format = F::kNvFp4}, Numerics::kW4A4});
+      cases.push_back({20, k, m, {.format = F::kBf16}, Numerics::kBf16});
+    }
+  }
   return cases;
 }
 
