@@ -124,6 +124,32 @@ class Reinforcement(unittest.TestCase):
         with self.assertRaisesRegex(ValueError, "reinforce.groups=6: expected a multiple of 4 tasks times 1"):
             reinforce.Rounds(changed(TINY, "reinforce.groups=6"), 0, reinforce.Ranks())
 
+    def test_the_entropy_bonus_opens_choices_and_leaves_certain_tokens_alone(self):
+        class Head(torch.nn.Module):  # logits that are its parameters, whatever the tokens
+            def __init__(self, logits):
+                super().__init__()
+                self.rows = torch.nn.Parameter(logits)
+            def forward(self, tokens):
+                return self.rows[None]
+            def logits(self, states):
+                return states
+
+        logits = torch.tensor([[8.0, 0.0, -9.0], [2.0, 0.0, -9.0], [0.0, 0.0, 0.0]])  # 0.003, 0.37 and 1.1 nats
+        row = torch.zeros(1, 3)
+        for bonus, opened in ((0.0, [0, 0, 0]), (0.5, [0, 1, 0])):
+            model = Head(logits.clone())
+            loss = reinforce.policy_loss(model, torch.zeros(1, 4, dtype=torch.int64), torch.log_softmax(logits, -1)[None, :, 0],
+                                         row, torch.ones(1, 3), (0.2, 0.2), bonus, torch.tensor(3.0))
+            loss.backward()
+            step = -model.rows.grad
+            self.assertEqual([bool(s[1] > 1e-6 and s[0] < -1e-6) for s in step], [bool(o) for o in opened])
+
+    def test_the_entropy_bonus_follows_what_is_missing(self):
+        self.assertGreater(reinforce.next_bonus(0.01, 0.2), 0.012)
+        self.assertLess(reinforce.next_bonus(0.01, -0.2), 0.0085)
+        self.assertEqual(reinforce.next_bonus(0.29, 1.0), reinforce.LARGEST_BONUS)
+        self.assertEqual(reinforce.next_bonus(0.0, 1.0), 0.0)
+
 
 class Settings(unittest.TestCase):
     def test_a_change_replaces_one_number(self):
