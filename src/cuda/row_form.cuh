@@ -5,6 +5,8 @@
 // for W4A4 and W4A16, and the input scale is a factor of its outputs.
 #pragma once
 
+#include <cuda_fp16.h>
+
 #include <cstdint>
 
 #include "cuda/kernel_util.cuh"
@@ -19,6 +21,20 @@ __device__ __forceinline__ float RoundForConsumer(float x, int i, const RowForm&
   return form.pre_quant_scale != nullptr ? RoundToBFloat16(x * form.pre_quant_scale[i]) : x;
 }
 
+// The value of E2M1 nearest to x, the even one of two: by the FP4 units where the device has them (not run on such a
+// device yet), else as the host does.
+__device__ __forceinline__ float RoundToE2M1(float x) {
+#if defined(__CUDA_ARCH_FEAT_SM100_ALL) || defined(__CUDA_ARCH_FEAT_SM120_ALL)
+  uint32_t halves;  // of x and 0 in FP16, which holds every value of E2M1
+  asm("{.reg .b8 codes; cvt.rn.satfinite.e2m1x2.f32 codes, %2, %1; cvt.rn.f16x2.e2m1x2 %0, codes;}"
+      : "=r"(halves)
+      : "f"(x), "f"(0.0f));
+  return __half2float(__ushort_as_half(static_cast<unsigned short>(halves)));
+#else
+  return E2M1::Decode(E2M1::Encode(x));
+#endif
+}
+
 // NVFP4 of some values of a block whose largest magnitude is `amax`, decoded without the input scale, in
 // place. In pieces of NvFp4::EncodeActivation, so that the lanes of a warp can share a block.
 template <int kCount>
@@ -27,7 +43,7 @@ __device__ __forceinline__ void QuantizePartOfBlock(float (&values)[kCount], flo
   const uint8_t scale_code = E4M3::Encode(amax / E2M1::kMax * inverse_scale);
   const float scale = E4M3::Decode(scale_code), factor = inverse_scale / scale;
 #pragma unroll
-  for (float& x : values) x = scale_code == 0 ? 0.0f : E2M1::Decode(E2M1::Encode(x * factor)) * scale;
+  for (float& x : values) x = scale_code == 0 ? 0.0f : RoundToE2M1(x * factor) * scale;
 }
 
 // Two values a lane, of columns i and i + 1; 8 lanes in a row, the first at a multiple of 16, hold a block.
