@@ -89,7 +89,7 @@ FULL = Settings(
     reinforce_knobs={  # the hard end: a group that is always right carries as little signal as one that never is
         "countdown": ("numbers=5",),
         "dag": ("needed=14..24", "distractors=0..8"),
-        "ledger": ("orders=8..10", "items=8..10", "shops=4..6", "asked=1..6", "length=10..16", "similar=80..100"),
+        "ledger": ("orders=8..10", "items=8..10", "shops=4..6", "asked=1..4", "length=10..16", "similar=80..100"),
         "equation": ("brackets=4..6", "coefficient=30..60", "solution=30..60"),
     },
     evaluation_knobs={  # what the study chose for the shipped model: training.study's difficulty
