@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "cli/commands.h"
+#include "cli/component_bench.h"
 #include "cli/decode_bench.h"
 #include "cli/kernel_bench.h"
 #include "cli/model_options.h"
@@ -152,15 +153,14 @@ void AddKernels(CLI::App& bench) {
   });
 }
 
-struct PolicyOptions {
-  PolicyBenchOptions policy;
-  EngineOptions engine;
-};
-
-void AddPolicy(CLI::App& bench) {
-  CLI::App* command = bench.add_subcommand("policy", "What each decoding policy adds to a step");
-  auto options = std::make_shared<PolicyOptions>();
-  ShapeOptions& shape = options->policy.shape;
+// Of benchmarks of a step on random weights: options with `shape`, `json` and `csv_path`.
+template <class StepBenchOptions>
+void AddStepBench(CLI::App& bench, const char* name, const char* description, const char* turns,
+                  void (*run)(const StepBenchOptions&)) {
+  CLI::App* command = bench.add_subcommand(name, description);
+  auto options = std::make_shared<StepBenchOptions>();
+  auto engine = std::make_shared<EngineOptions>();  // the backend of it
+  ShapeOptions& shape = options->shape;
   shape.shape = "qwen3-8b";
   shape.numerics = {"w4a4"};
   command->add_option("--shape", shape.shape, "Of a published model; default: " + shape.shape)
@@ -175,16 +175,17 @@ void AddPolicy(CLI::App& bench) {
   command->add_option("--tokens", shape.tokens, "Steps of a repeat")
       ->check(CLI::Range(1, 1 << 16))
       ->capture_default_str();
-  command->add_option("--repeats", shape.repeats, "Repeats, in each of which all policies take turns")
+  command
+      ->add_option("--repeats", shape.repeats, fmt::format("Repeats, in each of which {} take turns", turns))
       ->check(CLI::Range(1, 1000))
       ->capture_default_str();
-  command->add_flag("--json", options->policy.json, "One JSON object a result");
-  AddCsv(*command, options->policy.csv_path);
-  AddBackendOptions(*command, options->engine, "Backend");
-  command->callback([command, options] {
-    RefuseCpuOptions(*command, options->engine);
-    SetBackend(options->policy.shape, options->engine);
-    RunPolicyBench(options->policy);
+  command->add_flag("--json", options->json, "One JSON object a result");
+  AddCsv(*command, options->csv_path);
+  AddBackendOptions(*command, *engine, "Backend");
+  command->callback([command, options, engine, run] {
+    RefuseCpuOptions(*command, *engine);
+    SetBackend(options->shape, *engine);
+    run(*options);
   });
 }
 
@@ -195,7 +196,10 @@ void AddBenchCommand(CLI::App& app) {
   bench->require_subcommand(1);
   AddDecode(*bench);
   AddKernels(*bench);
-  AddPolicy(*bench);
+  AddStepBench<PolicyBenchOptions>(*bench, "policy", "What each decoding policy adds to a step",
+                                   "all policies", RunPolicyBench);
+  AddStepBench<ComponentBenchOptions>(*bench, "components", "What each kind of operation takes of a step",
+                                      "all components", RunComponentBench);
 }
 
 }  // namespace fourstep::cli

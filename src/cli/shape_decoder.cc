@@ -49,20 +49,22 @@ BenchRow StepColumns(const ShapeOptions& options, const std::string& numerics, c
 
 ShapeDecoder::ShapeDecoder(const ShapeOptions& options, const std::string& numerics)
     : shape_(PublishedShape(options.shape)),
+      is_four_bit_(ParseNumerics(numerics) != Numerics::kBf16),
+      has_four_bit_head_(options.head == "nvfp4"),
       context_tokens_(options.context_tokens),
       tokens_(options.tokens),
       blocks_each_((context_tokens_ + kLeadInSteps + tokens_) / kBlockTokens + 1) {
   const int32_t max_batch = *std::max_element(options.batches.begin(), options.batches.end());
-  backend_ = MakeBackend({.name = options.backend,
-                          .cpu_path = options.cpu_path,
-                          .num_threads = options.num_threads,
-                          .max_rows = std::max(max_batch, kPrefillRows)});
+  backend_ = std::make_unique<ComponentFilter>(MakeBackend({.name = options.backend,
+                                                            .cpu_path = options.cpu_path,
+                                                            .num_threads = options.num_threads,
+                                                            .max_rows = std::max(max_batch, kPrefillRows)}));
   model_ = MakeRandomDecoder(shape_, *backend_,
                              {.numerics = ParseNumerics(numerics),
                               .max_slots = max_batch,
                               .block_tokens = kBlockTokens,
                               .num_cache_blocks = blocks_each_ * max_batch},
-                             options.head == "nvfp4" ? HeadFormat::kNvFp4 : HeadFormat::kBf16);
+                             has_four_bit_head_ ? HeadFormat::kNvFp4 : HeadFormat::kBf16);
   backend_->SetBoundaryTokens({}, {}, static_cast<int32_t>(shape_.vocab_size));
   tables_.resize(static_cast<size_t>(blocks_each_) * static_cast<size_t>(max_batch));
   std::iota(tables_.begin(), tables_.end(), 0);
@@ -73,10 +75,39 @@ ShapeDecoder::ShapeDecoder(const ShapeOptions& options, const std::string& numer
 }
 
 double ShapeDecoder::bytes_per_step(int32_t batch) const {
+  return static_cast<double>(model_->weight_bytes_per_token()) + cache_bytes(batch);
+}
+
+double ShapeDecoder::cache_bytes(int32_t batch) const {
   const double cached = context_tokens_ + kLeadInSteps + tokens_ / 2.0;
-  return static_cast<double>(model_->weight_bytes_per_token()) +
-         cached * batch * 4.0 *
-             static_cast<double>(shape_.num_layers * shape_.num_kv_heads * shape_.head_dim);
+  return cached * batch * 4.0 *
+         static_cast<double>(shape_.num_layers * shape_.num_kv_heads * shape_.head_dim);
+}
+
+double ShapeDecoder::bytes_of(Component component, int32_t batch) const {
+  const HfConfig& s = shape_;
+  const int64_t q = s.num_heads * s.head_dim, kv = s.num_kv_heads * s.head_dim;
+  const auto layers = [&](int64_t weights) {
+    return static_cast<double>(s.num_layers * weights) * (is_four_bit_ ? 0.5625 : 2.0);
+  };
+  switch (component) {
+    case Component::kQkv:
+      return layers((q + 2 * kv) * s.hidden_size);
+    case Component::kO:
+      return layers(q * s.hidden_size);
+    case Component::kGateUp:
+      return layers(2 * s.intermediate_size * s.hidden_size);
+    case Component::kDown:
+      return layers(s.intermediate_size * s.hidden_size);
+    case Component::kAttention:
+      return cache_bytes(batch);
+    case Component::kHead:
+      return static_cast<double>(s.vocab_size * s.hidden_size) *
+             (is_four_bit_ && has_four_bit_head_ ? 0.5625 : 2.0);
+    case Component::kNorms:
+      break;
+  }
+  return 0;
 }
 
 StepTiming ShapeDecoder::TimePolicy(int32_t batch, const std::string& policy) {
@@ -115,7 +146,8 @@ StepTiming ShapeDecoder::TimePolicy(int32_t batch, const std::string& policy) {
   return timing;
 }
 
-StepTiming ShapeDecoder::TimeForward(int32_t batch) {
+StepTiming ShapeDecoder::TimeForward(int32_t batch, std::optional<Component> only) {
+  backend_->Pass(only);
   const std::vector<int32_t> slots = FirstSlots(batch), tokens = FirstTokens(batch);
   const std::vector<int32_t> positions(tokens.size(), context_tokens_ + kLeadInSteps + tokens_ / 2);
   Clock::time_point started;
@@ -127,6 +159,7 @@ StepTiming ShapeDecoder::TimeForward(int32_t batch) {
     RunStep(tokens, positions, slots, slots, false);
   }
   (void)backend_->ReadRecords(true);
+  backend_->Pass({});
   return {MicrosecondsSince(started) / tokens_, {}};
 }
 

@@ -4,12 +4,14 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "backend/backend.h"
 #include "checkpoint/hf_config.h"
 #include "cli/bench_row.h"
+#include "cli/component_filter.h"
 #include "cli/timing.h"
 #include "model/model.h"
 
@@ -43,24 +45,29 @@ class ShapeDecoder {
   double prefill_tokens_per_s() const { return prefill_tokens_per_s_; }
   // Read by the mean of the timed steps: weights and cache.
   double bytes_per_step(int32_t batch) const;
+  // Of those, what a component reads of weights and cache.
+  double bytes_of(Component component, int32_t batch) const;
 
   // options.tokens steps of `batch` new answers, which begin at the end of the context. The same work, and
   // the same tokens, at every call.
   StepTiming TimePolicy(int32_t batch, const std::string& policy);
   // The same without the draw: forward pass and head, at the position that TimePolicy's steps have on
-  // average.
-  StepTiming TimeForward(int32_t batch);
+  // average. Or one of its components alone.
+  StepTiming TimeForward(int32_t batch, std::optional<Component> only = {});
 
  private:
   void RunStep(const std::vector<int32_t>& tokens, const std::vector<int32_t>& positions,
                const std::vector<int32_t>& slots, const std::vector<int32_t>& draw_rows, bool draws);
   void Prefill(int32_t slot);
 
+  double cache_bytes(int32_t batch) const;
+
   const HfConfig shape_;
+  const bool is_four_bit_, has_four_bit_head_;
   const int32_t context_tokens_, tokens_;
   int32_t blocks_each_;
   std::vector<int32_t> tables_;
-  std::unique_ptr<Backend> backend_;
+  std::unique_ptr<ComponentFilter> backend_;
   std::unique_ptr<Model> model_;
   double prefill_tokens_per_s_ = 0;
 };

@@ -99,6 +99,33 @@ TEST_F(BenchCommand, PolicyComparesWithinARepeat) {
                                              "fixed", "reset", "dynatemp"));
 }
 
+TEST_F(BenchCommand, ComponentsReadWhatAStepReads) {
+  for (const std::string head : {"bf16", "nvfp4"}) {
+    const std::vector<Json> rows =
+        Run({"bench", "components", "--shape", "abacus", "--numerics", "w4a4,bf16", "--head", head, "--batch",
+             "1,3", "--context", "32", "--tokens", "2", "--repeats", "2", "--json"});
+    ASSERT_EQ(rows.size(), 2u * 2 * 8);
+    for (size_t first = 0; first < rows.size(); first += 8) {
+      EXPECT_EQ(rows[first]["component"], "step");
+      EXPECT_EQ(rows[first]["of_step"], 1.0);
+      double bytes = 0;
+      std::set<std::string> names;
+      for (size_t i = first; i < first + 8; ++i) {
+        const Json& row = rows[i];
+        EXPECT_GT(row["us"].get<double>(), 0) << row;
+        EXPECT_LE(row["us_best"].get<double>(), row["us"].get<double>()) << row;
+        EXPECT_LE(row["us"].get<double>(), row["us_worst"].get<double>()) << row;
+        names.insert(row["component"]);
+        if (i > first) bytes += row["bytes"].get<double>();
+      }
+      EXPECT_THAT(names,
+                  testing::ElementsAre("attention", "down", "gate|up", "head", "norms", "o", "qkv", "step"));
+      // All but vectors and the rows of the embedding.
+      EXPECT_NEAR(bytes / rows[first]["bytes"].get<double>(), 1, 0.01) << rows[first];
+    }
+  }
+}
+
 TEST_F(BenchCommand, CsvGrows) {
   const std::vector<std::vector<std::string>> kCommands = {
       {"bench", "kernels", "--shape", "abacus", "--numerics", "w4a4", "--batch", "2", "--cold-mb", "1",
@@ -107,8 +134,10 @@ TEST_F(BenchCommand, CsvGrows) {
        "--repeats", "1"},
       {"bench", "decode", "--shape", "abacus", "--batch", "1,2", "--context", "16", "--tokens", "2",
        "--numerics", "w4a4", "--policy", "greedy,reset"},
+      {"bench", "components", "--shape", "abacus", "--batch", "1", "--context", "16", "--tokens", "2",
+       "--repeats", "1"},
   };
-  const std::vector<size_t> kRows = {5, 5, 4};
+  const std::vector<size_t> kRows = {5, 5, 4, 8};
   for (size_t i = 0; i < kCommands.size(); ++i) {
     std::vector<std::string> arguments = kCommands[i];
     const std::string file = path(std::to_string(i));
