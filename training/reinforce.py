@@ -102,7 +102,7 @@ def micro_batches(sequences: list[np.ndarray], budget_tokens: int) -> list[list[
 
 def policy_loss(model: Model, tokens: torch.Tensor, old: torch.Tensor, weight: torch.Tensor, mask: torch.Tensor,
                 clip: tuple[float, float], bonus: float, count: torch.Tensor) -> torch.Tensor:
-    """Clipped surrogate less `bonus` times the entropy of FORKS, summed over reply tokens and divided by `count`.
+    """Minus the clipped surrogate and `bonus` times the entropy of FORKS, summed over reply tokens, over `count`.
     tokens [rows, n + 1]; the others [rows, n]: old ln p, advantage, whether the target is a reply's token."""
     log_p = torch.log_softmax(model.logits(model(tokens[:, :-1])), -1)
     new = log_p.gather(-1, tokens[:, 1:, None])[..., 0]

@@ -34,6 +34,13 @@ inline int64_t RowBytes(WeightFormat format, int64_t k) {
   return format == WeightFormat::kFp32 ? 4 * k : 2 * k;
 }
 
+// That a linear of `numerics` reads of a weight, its factors included.
+inline int64_t WeightBytes(const LinearWeight& w, Numerics numerics) {
+  const size_t values = numerics == Numerics::kBf16 ? static_cast<size_t>(2 * w.n * w.k)
+                                                    : w.values.size() + w.block_scales.size();
+  return static_cast<int64_t>(values + sizeof(float) * (w.bias.size() + w.pre_quant_scale.size()));
+}
+
 // Throws Error, naming the weight, where sizes and shape disagree or a scale is not positive and finite.
 inline void CheckWeight(const LinearWeight& w) {
   constexpr int64_t kMaxDimension = int64_t{1} << 24;

@@ -153,8 +153,6 @@ void AddKernels(CLI::App& bench) {
   });
 }
 
-// Of benchmarks of a step on random weights: options with `shape`, `json` and `csv_path`.
-template <class StepBenchOptions>
 void AddStepBench(CLI::App& bench, const char* name, const char* description, const char* turns,
                   void (*run)(const StepBenchOptions&)) {
   CLI::App* command = bench.add_subcommand(name, description);
@@ -196,10 +194,9 @@ void AddBenchCommand(CLI::App& app) {
   bench->require_subcommand(1);
   AddDecode(*bench);
   AddKernels(*bench);
-  AddStepBench<PolicyBenchOptions>(*bench, "policy", "What each decoding policy adds to a step",
-                                   "all policies", RunPolicyBench);
-  AddStepBench<ComponentBenchOptions>(*bench, "components", "What each kind of operation takes of a step",
-                                      "all components", RunComponentBench);
+  AddStepBench(*bench, "policy", "What each decoding policy adds to a step", "all policies", RunPolicyBench);
+  AddStepBench(*bench, "components", "What each kind of operation takes of a step", "all components",
+               RunComponentBench);
 }
 
 }  // namespace fourstep::cli

@@ -19,18 +19,18 @@ struct Result {
   std::string numerics, component;
   int32_t batch = 0;
   Spread us;
-  double step_us = 0, bytes = 0,
-         read_gbps = 0;  // step_us: of the whole step without a draw; bytes: that it reads
+  double step_us = 0;               // of the whole step without a draw
+  double bytes = 0, read_gbps = 0;  // bytes: that it reads
 };
 
 // The whole step, then each component alone. They take turns within a repeat, so that drift of the machine's
 // speed is the same for all of them.
 constexpr size_t kNumTimed = 1 + std::size(kComponents);
 std::optional<Component> ComponentOf(size_t timed) {
-  return timed == 0 ? std::nullopt : std::optional(kComponents[timed - 1]);
+  return timed == 0 ? std::nullopt : std::optional(kComponents[timed - 1].component);
 }
 
-std::vector<Result> Measure(const ComponentBenchOptions& options, ShapeDecoder& decoder,
+std::vector<Result> Measure(const StepBenchOptions& options, ShapeDecoder& decoder,
                             const std::string& numerics, int32_t batch, double read_gbps) {
   std::array<std::vector<double>, kNumTimed> us;
   for (int32_t repeat = -1; repeat < options.shape.repeats; ++repeat) {  // the first is not counted: it warms
@@ -44,7 +44,7 @@ std::vector<Result> Measure(const ComponentBenchOptions& options, ShapeDecoder& 
     const std::optional<Component> component = ComponentOf(i);
     results.push_back(
         {.numerics = numerics,
-         .component = component ? std::string(ComponentName(*component)) : "step",
+         .component = i == 0 ? "step" : std::string(kComponents[i - 1].name),
          .batch = batch,
          .us = SpreadOf(us[i]),
          .step_us = SpreadOf(us[0]).median,
@@ -58,7 +58,7 @@ double Gbps(const Result& r) {
   return r.us.median > 0 ? r.bytes * 1e-3 / r.us.median : 0;
 }
 
-BenchRow RowOf(const ComponentBenchOptions& options, const Result& r) {
+BenchRow RowOf(const StepBenchOptions& options, const Result& r) {
   return {{"shape", options.shape.shape},
           {"numerics", r.numerics},
           {"head", options.shape.head},
@@ -74,7 +74,7 @@ BenchRow RowOf(const ComponentBenchOptions& options, const Result& r) {
           {"of_reads", r.read_gbps > 0 ? Gbps(r) / r.read_gbps : 0}};
 }
 
-void PrintHeader(const ComponentBenchOptions& options, const std::string& backend_name, double read_gbps) {
+void PrintHeader(const StepBenchOptions& options, const std::string& backend_name, double read_gbps) {
   fmt::print(
       "{}, {}, {} head, {} tokens of context; memory reads at {:.0f} GB/s; medians (and ranges) of {} "
       "repeats of {} steps, each component in steps of its own\n\n",
@@ -84,7 +84,7 @@ void PrintHeader(const ComponentBenchOptions& options, const std::string& backen
       "numerics batch component          us                      of step       MB     GB/s  of reads\n");
 }
 
-void Print(const ComponentBenchOptions& options, const Result& r) {
+void Print(const StepBenchOptions& options, const Result& r) {
   if (options.json) {
     fmt::print("{}\n", DumpJson(ToJson(RowOf(options, r))));
   } else {
@@ -105,7 +105,7 @@ void PrintSum(const std::vector<Result>& results) {
 
 }  // namespace
 
-void RunComponentBench(const ComponentBenchOptions& options) {
+void RunComponentBench(const StepBenchOptions& options) {
   BenchCsv csv(options.csv_path, options.shape.backend, RowOf(options, {}));
   const double read_gbps = ReadGbpsOf(options.shape.backend, options.shape.num_threads);
   bool is_first = true;

@@ -2,19 +2,11 @@
 // shape.
 #pragma once
 
-#include <string>
-
 #include "cli/shape_decoder.h"
 
 namespace fourstep::cli {
 
-struct ComponentBenchOptions {
-  ShapeOptions shape;
-  bool json = false;
-  std::string csv_path;
-};
-
 // Throws Error for bad options.
-void RunComponentBench(const ComponentBenchOptions& options);
+void RunComponentBench(const StepBenchOptions& options);
 
 }  // namespace fourstep::cli

@@ -1,88 +1,93 @@
 // A backend that lets only one kind of a step's operations through: what each of them takes is timed so.
 #pragma once
 
+#include <algorithm>
+#include <array>
+#include <iterator>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string_view>
 #include <utility>
 
-#include "backend/backend.h"
+#include "backend/forwarding_backend.h"
+#include "backend/linear_stack.h"
 
 namespace fourstep::cli {
 
 // Of a decoder's step; attention with the rotation before it, norms with the embedding.
 enum class Component { kNorms, kQkv, kAttention, kO, kGateUp, kDown, kHead };
-inline constexpr Component kComponents[] = {Component::kNorms, Component::kQkv,    Component::kAttention,
-                                            Component::kO,     Component::kGateUp, Component::kDown,
-                                            Component::kHead};
-std::string_view ComponentName(Component component);
+struct NamedComponent {
+  Component component;
+  std::string_view name;
+};
+// In the order of the enumeration.
+inline constexpr NamedComponent kComponents[] = {
+    {Component::kNorms, "norms"}, {Component::kQkv, "qkv"},        {Component::kAttention, "attention"},
+    {Component::kO, "o"},         {Component::kGateUp, "gate|up"}, {Component::kDown, "down"},
+    {Component::kHead, "head"},
+};
 
-class ComponentFilter final : public Backend {
+class ComponentFilter final : public ForwardingBackend {
  public:
-  explicit ComponentFilter(std::unique_ptr<Backend> backend) : b_(std::move(backend)) {}
+  using ForwardingBackend::ForwardingBackend;
 
   // Of the steps from here on; none: everything. Where a component runs alone its inputs are what earlier
   // steps left, so that only its time means something.
   void Pass(std::optional<Component> only) { only_ = only; }
+  // Weights that the component reads in a step, passed on or not, as the last step had it.
+  int64_t weight_bytes(Component component) const { return weight_bytes_[static_cast<size_t>(component)]; }
 
-  std::string name() const override { return b_->name(); }
   LinearId AddLinear(std::span<const LinearWeight> weights, Numerics numerics) override {
-    return b_->AddLinear(weights, numerics);
+    const LinearId linear = ForwardingBackend::AddLinear(weights, numerics);
+    for (const LinearWeight& w : weights) linear_bytes_[linear.id] += WeightBytes(w, numerics);
+    return linear;
   }
-  VectorId AddVector(std::span<const float> values) override { return b_->AddVector(values); }
-  EmbeddingId AddEmbedding(const LinearWeight& table) override { return b_->AddEmbedding(table); }
-  ActivationId AddActivation(int32_t width) override { return b_->AddActivation(width); }
-  void AllocateKvCache(const KvCacheShape& shape, const RopeTable& rope) override {
-    b_->AllocateKvCache(shape, rope);
+  void BeginStep(const Batch& batch) override {
+    weight_bytes_.fill(0);
+    ForwardingBackend::BeginStep(batch);
   }
-  int32_t max_rows() const override { return b_->max_rows(); }
-  void BeginStep(const Batch& batch) override { b_->BeginStep(batch); }
-  void EndStep() override { b_->EndStep(); }
 
   void Embed(ActivationId out, EmbeddingId table) override {
-    if (Passes(Component::kNorms)) b_->Embed(out, table);
+    if (Passes(Component::kNorms)) ForwardingBackend::Embed(out, table);
   }
   void Norm(ActivationId out, ActivationId x, VectorId weight, float epsilon, LinearId consumer) override {
-    if (Passes(Component::kNorms)) b_->Norm(out, x, weight, epsilon, consumer);
+    if (Passes(Component::kNorms)) ForwardingBackend::Norm(out, x, weight, epsilon, consumer);
   }
   void Linear(ActivationId out, ActivationId x, LinearId linear) override {
-    if (Passes(Component::kQkv)) b_->Linear(out, x, linear);
+    if (Passes(Component::kQkv, linear)) ForwardingBackend::Linear(out, x, linear);
   }
   void LinearResidual(ActivationId residual, ActivationId x, LinearId linear) override {
-    if (Passes(after_gate_ ? Component::kDown : Component::kO)) b_->LinearResidual(residual, x, linear);
+    if (Passes(after_gate_ ? Component::kDown : Component::kO, linear))
+      ForwardingBackend::LinearResidual(residual, x, linear);
   }
   void GatedLinear(ActivationId out, ActivationId x, LinearId gate_up, LinearId consumer) override {
     after_gate_ = true;
-    if (Passes(Component::kGateUp)) b_->GatedLinear(out, x, gate_up, consumer);
+    if (Passes(Component::kGateUp, gate_up)) ForwardingBackend::GatedLinear(out, x, gate_up, consumer);
   }
   void RotateAndAppend(ActivationId qkv, int32_t layer, VectorId q_norm, VectorId k_norm,
                        float epsilon) override {
-    if (Passes(Component::kAttention)) b_->RotateAndAppend(qkv, layer, q_norm, k_norm, epsilon);
+    if (Passes(Component::kAttention))
+      ForwardingBackend::RotateAndAppend(qkv, layer, q_norm, k_norm, epsilon);
   }
   void Attention(ActivationId out, ActivationId qkv, int32_t layer, LinearId consumer) override {
     after_gate_ = false;
-    if (Passes(Component::kAttention)) b_->Attention(out, qkv, layer, consumer);
+    if (Passes(Component::kAttention)) ForwardingBackend::Attention(out, qkv, layer, consumer);
   }
   void Head(ActivationId x, VectorId norm, float epsilon, LinearId head) override {
-    if (Passes(Component::kHead)) b_->Head(x, norm, epsilon, head);
+    if (Passes(Component::kHead, head)) ForwardingBackend::Head(x, norm, epsilon, head);
   }
-  void Draw() override { b_->Draw(); }
-
-  void SetSlot(int32_t slot, const SamplingParams& params) override { b_->SetSlot(slot, params); }
-  void SetBoundaryTokens(std::span<const int32_t> contains_blank_line, std::span<const int32_t> is_newline,
-                         int32_t num_drawable) override {
-    b_->SetBoundaryTokens(contains_blank_line, is_newline, num_drawable);
-  }
-  std::vector<TokenRecord> ReadRecords(bool wait) override { return b_->ReadRecords(wait); }
-  std::vector<float> ReadLogits() override { return b_->ReadLogits(); }
-  std::vector<float> ReadActivation(ActivationId x) override { return b_->ReadActivation(x); }
 
  private:
-  bool Passes(Component component) const { return !only_ || *only_ == component; }
+  bool Passes(Component component, LinearId linear = {}) {
+    if (linear.id >= 0) weight_bytes_[static_cast<size_t>(component)] += linear_bytes_[linear.id];
+    return !only_ || *only_ == component;
+  }
 
-  std::unique_ptr<Backend> b_;
   std::optional<Component> only_;
   bool after_gate_ = false;  // the next residual is that of the FFN
+  std::map<int32_t, int64_t> linear_bytes_;
+  std::array<int64_t, std::size(kComponents)> weight_bytes_{};
 };
 
 }  // namespace fourstep::cli

@@ -44,7 +44,7 @@ void CheckTokens(Tokens& known, const std::string& policy, const std::vector<int
 
 // steps_us[kind][repeat]. All kinds take turns within a repeat, every other repeat in the reverse order, so
 // that drift of the machine's speed is the same for all of them.
-std::vector<std::vector<double>> TimeKinds(const PolicyBenchOptions& options, ShapeDecoder& decoder,
+std::vector<std::vector<double>> TimeKinds(const StepBenchOptions& options, ShapeDecoder& decoder,
                                            int32_t batch, Tokens& known) {
   std::vector<std::vector<double>> steps_us(kKinds.size());
   for (int32_t repeat = -1; repeat < options.shape.repeats; ++repeat) {  // the first is not counted: it warms
@@ -68,7 +68,7 @@ Cost CostOver(const std::vector<double>& steps_us, const std::vector<double>& ba
   return {SpreadOf(us), SpreadOf(percent)};
 }
 
-std::vector<Result> Measure(const PolicyBenchOptions& options, ShapeDecoder& decoder,
+std::vector<Result> Measure(const StepBenchOptions& options, ShapeDecoder& decoder,
                             const std::string& numerics, int32_t batch, Tokens& known) {
   const std::vector<std::vector<double>> steps_us = TimeKinds(options, decoder, batch, known);
   const size_t fixed = static_cast<size_t>(std::find(kKinds.begin(), kKinds.end(), kFixed) - kKinds.begin());
@@ -93,7 +93,7 @@ void AddCost(BenchRow& row, const std::string& name, const Cost& cost) {
   }
 }
 
-BenchRow RowOf(const PolicyBenchOptions& options, const Result& r) {
+BenchRow RowOf(const StepBenchOptions& options, const Result& r) {
   BenchRow row = StepColumns(options.shape, r.numerics, r.policy, r.batch, r.step_us);
   AddCost(row, "over_none", r.over_none);
   AddCost(row, "over_fixed", r.over_fixed);
@@ -105,14 +105,14 @@ std::string CostText(const Cost& c) {
                      c.us.lowest, c.us.highest, c.percent.median, c.percent.lowest, c.percent.highest);
 }
 
-void PrintHeader(const PolicyBenchOptions& options, const std::string& backend_name) {
+void PrintHeader(const StepBenchOptions& options, const std::string& backend_name) {
   fmt::print("{}, {}, {} head, {} tokens of context; medians (and ranges) of {} repeats of {} steps\n\n",
              options.shape.shape, backend_name, options.shape.head, options.shape.context_tokens,
              options.shape.repeats, options.shape.tokens);
   fmt::print("numerics batch policy      step, us  {:<56} over fixed\n", "over none");
 }
 
-void Print(const PolicyBenchOptions& options, const Result& r) {
+void Print(const StepBenchOptions& options, const Result& r) {
   if (options.json) {
     fmt::print("{}\n", DumpJson(ToJson(RowOf(options, r))));
   } else {
@@ -125,7 +125,7 @@ void Print(const PolicyBenchOptions& options, const Result& r) {
 
 }  // namespace
 
-void RunPolicyBench(const PolicyBenchOptions& options) {
+void RunPolicyBench(const StepBenchOptions& options) {
   BenchCsv csv(options.csv_path, options.shape.backend, RowOf(options, {}));
   bool is_first = true;
   for (const std::string& numerics : options.shape.numerics) {

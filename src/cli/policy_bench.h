@@ -1,20 +1,12 @@
 // `fourstep bench policy`: what each decoding policy adds to a step, on random weights of a published shape.
 #pragma once
 
-#include <string>
-
 #include "cli/shape_decoder.h"
 
 namespace fourstep::cli {
 
-struct PolicyBenchOptions {
-  ShapeOptions shape;
-  bool json = false;
-  std::string csv_path;
-};
-
 // Throws Error for bad options; std::runtime_error where a sequence's tokens depend on the batch, or differ
 // between repeats.
-void RunPolicyBench(const PolicyBenchOptions& options);
+void RunPolicyBench(const StepBenchOptions& options);
 
 }  // namespace fourstep::cli

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "backend/linear_stack.h"
 #include "backend/numerics.h"
 #include "model/decoder.h"
 
@@ -26,10 +27,9 @@ struct Projection {
     return n;
   }
   int64_t bytes() const {  // that every use must read
-    size_t bytes = 0;
-    for (const LinearWeight& w : weights)
-      bytes += w.values.size() + w.block_scales.size() + w.bias.size() * sizeof(float);
-    return static_cast<int64_t>(bytes);
+    int64_t bytes = 0;
+    for (const LinearWeight& w : weights) bytes += WeightBytes(w, numerics);
+    return bytes;
   }
 };
 

@@ -9,11 +9,8 @@
 
 namespace fourstep::cli {
 
-struct ShapeBenchOptions {
-  ShapeOptions shape;
+struct ShapeBenchOptions : StepBenchOptions {
   std::vector<std::string> policies = {"reset"};
-  bool json = false;
-  std::string csv_path;
 };
 
 // Throws Error for bad options; std::runtime_error where a sequence's tokens depend on the batch.

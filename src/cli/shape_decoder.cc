@@ -49,8 +49,6 @@ BenchRow StepColumns(const ShapeOptions& options, const std::string& numerics, c
 
 ShapeDecoder::ShapeDecoder(const ShapeOptions& options, const std::string& numerics)
     : shape_(PublishedShape(options.shape)),
-      is_four_bit_(ParseNumerics(numerics) != Numerics::kBf16),
-      has_four_bit_head_(options.head == "nvfp4"),
       context_tokens_(options.context_tokens),
       tokens_(options.tokens),
       blocks_each_((context_tokens_ + kLeadInSteps + tokens_) / kBlockTokens + 1) {
@@ -64,7 +62,7 @@ ShapeDecoder::ShapeDecoder(const ShapeOptions& options, const std::string& numer
                               .max_slots = max_batch,
                               .block_tokens = kBlockTokens,
                               .num_cache_blocks = blocks_each_ * max_batch},
-                             has_four_bit_head_ ? HeadFormat::kNvFp4 : HeadFormat::kBf16);
+                             options.head == "nvfp4" ? HeadFormat::kNvFp4 : HeadFormat::kBf16);
   backend_->SetBoundaryTokens({}, {}, static_cast<int32_t>(shape_.vocab_size));
   tables_.resize(static_cast<size_t>(blocks_each_) * static_cast<size_t>(max_batch));
   std::iota(tables_.begin(), tables_.end(), 0);
@@ -85,29 +83,8 @@ double ShapeDecoder::cache_bytes(int32_t batch) const {
 }
 
 double ShapeDecoder::bytes_of(Component component, int32_t batch) const {
-  const HfConfig& s = shape_;
-  const int64_t q = s.num_heads * s.head_dim, kv = s.num_kv_heads * s.head_dim;
-  const auto layers = [&](int64_t weights) {
-    return static_cast<double>(s.num_layers * weights) * (is_four_bit_ ? 0.5625 : 2.0);
-  };
-  switch (component) {
-    case Component::kQkv:
-      return layers((q + 2 * kv) * s.hidden_size);
-    case Component::kO:
-      return layers(q * s.hidden_size);
-    case Component::kGateUp:
-      return layers(2 * s.intermediate_size * s.hidden_size);
-    case Component::kDown:
-      return layers(s.intermediate_size * s.hidden_size);
-    case Component::kAttention:
-      return cache_bytes(batch);
-    case Component::kHead:
-      return static_cast<double>(s.vocab_size * s.hidden_size) *
-             (is_four_bit_ && has_four_bit_head_ ? 0.5625 : 2.0);
-    case Component::kNorms:
-      break;
-  }
-  return 0;
+  const double cached = component == Component::kAttention ? cache_bytes(batch) : 0;
+  return static_cast<double>(backend_->weight_bytes(component)) + cached;
 }
 
 StepTiming ShapeDecoder::TimePolicy(int32_t batch, const std::string& policy) {

@@ -26,6 +26,13 @@ struct ShapeOptions {
   int32_t context_tokens = 1024, tokens = 64, repeats = 5;
 };
 
+// Of a benchmark of steps and what it prints.
+struct StepBenchOptions {
+  ShapeOptions shape;
+  bool json = false;
+  std::string csv_path;
+};
+
 // Steps of a batch that were timed together.
 struct StepTiming {
   double step_us = 0;           // mean
@@ -63,7 +70,6 @@ class ShapeDecoder {
   double cache_bytes(int32_t batch) const;
 
   const HfConfig shape_;
-  const bool is_four_bit_, has_four_bit_head_;
   const int32_t context_tokens_, tokens_;
   int32_t blocks_each_;
   std::vector<int32_t> tables_;

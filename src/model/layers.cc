@@ -56,12 +56,8 @@ BoundLinear Binder::Add(const LinearStack& stack, Numerics numerics) {
   BoundLinear bound{.id = backend_.AddLinear(stack, numerics), .modules = {}};
   for (const LinearWeight& w : stack) {
     bound.modules.push_back(w.name);
-    const auto num_floats = static_cast<int64_t>(w.bias.size() + w.pre_quant_scale.size());
     num_parameters_ += w.n * w.k + static_cast<int64_t>(w.bias.size());
-    weight_bytes_ += 4 * num_floats;
-    weight_bytes_ += numerics == Numerics::kBf16
-                         ? 2 * w.n * w.k
-                         : static_cast<int64_t>(w.values.size() + w.block_scales.size());
+    weight_bytes_ += WeightBytes(w, numerics);
   }
   return bound;
 }

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Compiles every kernel for an architecture that is not here to run it: compile_cuda.sh NVCC ARCHITECTURE (80, 100a ...).
-# Where the architecture has FP4 units (an "a"), rows must be quantised by them.
+# Where the architecture has FP4 units (an "a"), rows must be quantised by them. 77: the compiler does not know it.
 set -euo pipefail
 nvcc=$1 architecture=$2
+grep -qx "compute_${architecture%a}" <<<"$("$nvcc" --list-gpu-arch)" || { echo "$nvcc knows no sm_$architecture"; exit 77; }
 cd "$(dirname "$0")/../.."
 out=$(mktemp -d)
 trap 'rm -rf "$out"' EXIT

@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "backend/forwarding_backend.h"
 #include "model/published_shapes.h"
 #include "model/random_decoder.h"
 #include "runtime/backends.h"
@@ -28,68 +29,39 @@ enum class Fault {
 };
 
 // A backend with a fault.
-class FaultyBackend final : public Backend {
+class FaultyBackend final : public ForwardingBackend {
  public:
   explicit FaultyBackend(Fault fault)
-      : b_(MakeBackend({.name = "cpu", .cpu_path = "", .num_threads = 1, .max_rows = 4})), fault_(fault) {}
+      : ForwardingBackend(MakeBackend({.name = "cpu", .cpu_path = "", .num_threads = 1, .max_rows = 4})),
+        fault_(fault) {}
 
   static constexpr int32_t kNumCopies = 3;
   std::vector<int> uses_of_steps;  // residual linears of each
 
-  std::string name() const override { return b_->name(); }
   LinearId AddLinear(std::span<const LinearWeight> weights, Numerics numerics) override {
     std::vector<LinearWeight> own(weights.begin(), weights.end());
     const bool is_wrong =
         fault_ == Fault::kSums || (fault_ == Fault::kCopy && num_linears_ == kNumCopies - 1);
     for (LinearWeight& w : own) w.global_scale *= is_wrong ? 1.3f : 1.0f;
     ++num_linears_;
-    return b_->AddLinear(own, numerics);
+    return ForwardingBackend::AddLinear(own, numerics);
   }
-  VectorId AddVector(std::span<const float> values) override { return b_->AddVector(values); }
-  EmbeddingId AddEmbedding(const LinearWeight& table) override { return b_->AddEmbedding(table); }
-  ActivationId AddActivation(int32_t width) override { return b_->AddActivation(width); }
-  void AllocateKvCache(const KvCacheShape& shape, const RopeTable& rope) override {
-    b_->AllocateKvCache(shape, rope);
-  }
-  int32_t max_rows() const override { return b_->max_rows(); }
   void BeginStep(const Batch& batch) override {
     num_rows_ = batch.num_rows();
     uses_of_steps.push_back(0);
-    b_->BeginStep(batch);
+    ForwardingBackend::BeginStep(batch);
   }
-  void EndStep() override { b_->EndStep(); }
-  void Embed(ActivationId out, EmbeddingId table) override { b_->Embed(out, table); }
-  void Norm(ActivationId out, ActivationId x, VectorId weight, float epsilon, LinearId consumer) override {
-    b_->Norm(out, x, weight, epsilon, consumer);
-  }
-  void Linear(ActivationId out, ActivationId x, LinearId linear) override { b_->Linear(out, x, linear); }
   void LinearResidual(ActivationId residual, ActivationId x, LinearId linear) override {
     ++uses_of_steps.back();
-    b_->LinearResidual(residual, x, linear);
+    ForwardingBackend::LinearResidual(residual, x, linear);
   }
   void GatedLinear(ActivationId out, ActivationId x, LinearId gate_up, LinearId consumer) override {
     encoded_ = consumer.id >= 0 ? out.id : -1;
-    b_->GatedLinear(out, x, gate_up, consumer);
+    ForwardingBackend::GatedLinear(out, x, gate_up, consumer);
   }
-  void RotateAndAppend(ActivationId qkv, int32_t layer, VectorId q, VectorId k, float epsilon) override {
-    b_->RotateAndAppend(qkv, layer, q, k, epsilon);
-  }
-  void Attention(ActivationId out, ActivationId qkv, int32_t layer, LinearId consumer) override {
-    b_->Attention(out, qkv, layer, consumer);
-  }
-  void Head(ActivationId x, VectorId norm, float epsilon, LinearId head) override {
-    b_->Head(x, norm, epsilon, head);
-  }
-  void Draw() override { b_->Draw(); }
-  void SetSlot(int32_t slot, const SamplingParams& params) override { b_->SetSlot(slot, params); }
-  void SetBoundaryTokens(std::span<const int32_t> blank, std::span<const int32_t> newline,
-                         int32_t num_drawable) override {
-    b_->SetBoundaryTokens(blank, newline, num_drawable);
-  }
-  std::vector<TokenRecord> ReadRecords(bool wait) override { return b_->ReadRecords(wait); }
-  std::vector<float> ReadLogits() override { return Nudged(b_->ReadLogits(), false); }
+  std::vector<float> ReadLogits() override { return Nudged(ForwardingBackend::ReadLogits(), false); }
   std::vector<float> ReadActivation(ActivationId x) override {
-    return Nudged(b_->ReadActivation(x), x.id == encoded_);
+    return Nudged(ForwardingBackend::ReadActivation(x), x.id == encoded_);
   }
 
  private:
@@ -100,7 +72,6 @@ class FaultyBackend final : public Backend {
     return values;
   }
 
-  std::unique_ptr<Backend> b_;
   const Fault fault_;
   int32_t num_linears_ = 0, num_rows_ = 0, encoded_ = -1;
 };

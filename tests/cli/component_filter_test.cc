@@ -72,12 +72,12 @@ TEST(ComponentFilter, EveryOperationIsOfOneComponent) {
       {Component::kDown, {"residual 3"}},
   };
   size_t num_calls = 0;
-  for (const Component component : kComponents) {
+  for (const auto& [component, name] : kComponents) {
     calls.clear();
     filter.Pass(component);
     model->Forward();
     num_calls += calls.size();
-    SCOPED_TRACE(ComponentName(component));
+    SCOPED_TRACE(name);
     if (component == Component::kHead) {
       EXPECT_THAT(calls, testing::ElementsAre("head"));
     } else if (component == Component::kNorms) {

@@ -138,9 +138,9 @@ class Reinforcement(unittest.TestCase):
         row = torch.zeros(1, 3)
         for bonus, opened in ((0.0, [0, 0, 0]), (0.5, [0, 1, 0])):
             model = Head(logits.clone())
-            loss = reinforce.policy_loss(model, torch.zeros(1, 4, dtype=torch.int64), torch.log_softmax(logits, -1)[None, :, 0],
-                                         row, torch.ones(1, 3), (0.2, 0.2), bonus, torch.tensor(3.0))
-            loss.backward()
+            old = torch.log_softmax(logits, -1)[None, :, 0]
+            reinforce.policy_loss(model, torch.zeros(1, 4, dtype=torch.int64), old, row, torch.ones(1, 3), (0.2, 0.2),
+                                  bonus, torch.tensor(3.0)).backward()
             step = -model.rows.grad
             self.assertEqual([bool(s[1] > 1e-6 and s[0] < -1e-6) for s in step], [bool(o) for o in opened])
 
