@@ -95,8 +95,8 @@ FULL = Settings(
     evaluation_knobs={  # what the study chose for the shipped model: training.study's difficulty
         "countdown": ("numbers=5",),
         "dag": ("needed=22",),
-        "ledger": ("orders=10", "items=10", "shops=6", "asked=4", "similar=100", "length=14"),
-        "equation": ("brackets=6", "coefficient=50", "solution=50"),
+        "ledger": ("orders=10", "items=10", "shops=6", "asked=4", "similar=100", "length=8"),
+        "equation": ("brackets=6", "coefficient=60", "solution=60"),
     },
 )
 SMALL = Settings(
