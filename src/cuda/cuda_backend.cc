@@ -186,6 +186,7 @@ void CudaBackend::ReserveLogits(int32_t num_draws, int32_t vocab) {
   logits_ = DeviceArray<float>(count * static_cast<size_t>(vocab), "logits");
   part_stats_ = DeviceArray<PartStats>(count * kStatParts, "logits");
   part_mass_ = DeviceArray<uint64_t>(count * kStatParts, "logits");
+  part_bins_ = DeviceArray<uint64_t>(count * kStatParts * kMassBins, "logits");
   list_ = DeviceArray<ListedToken>(count * kListCapacity, "logits");
   list_count_ = DeviceArray<int32_t>(count, "logits");
   logits_rows_ = rows;

@@ -161,7 +161,7 @@ class CudaBackend final : public Backend {
   DeviceArray<int32_t> last_tokens_, list_count_, num_done_;
   DeviceArray<uint8_t> classes_;
   DeviceArray<PartStats> part_stats_;
-  DeviceArray<uint64_t> part_mass_, next_record_;
+  DeviceArray<uint64_t> part_mass_, part_bins_, next_record_;
   DeviceArray<ListedToken> list_;
   PinnedArray<TokenRecord> ring_;
   PinnedArray<uint64_t> num_written_;

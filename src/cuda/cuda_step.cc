@@ -390,6 +390,7 @@ SamplingView CudaBackend::Sampling() const {
           .num_classes = static_cast<int32_t>(classes_.size()),
           .stats = part_stats_.data(),
           .part_mass = part_mass_.data(),
+          .part_bins = part_bins_.data(),
           .list = list_.data(),
           .list_count = list_count_.data(),
           .num_done = num_done_.data(),

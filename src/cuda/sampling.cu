@@ -3,76 +3,14 @@
 #include "cuda/sampling.h"
 
 #include "base/philox.h"
-#include "cuda/kernel_util.cuh"
 #include "cuda/launch.h"
-#include "sampling/exp_float.h"
+#include "cuda/token_bins.cuh"
+#include "cuda/token_parts.cuh"
+#include "cuda/token_search.cuh"
 #include "sampling/policy.h"
-#include "sampling/token_weight.h"
 
 namespace fourstep::cuda {
 namespace {
-
-constexpr int kStatThreads = 256, kPickThreads = 1024;
-constexpr uint64_t kNoLimit = ~uint64_t{0};
-// Exponents from here on are listed. A row whose filters need more is read whole.
-constexpr float kListFloor = -12.0f;
-
-// The weight of a token in units of 2^-40 of the most probable one; `y` its exponent, <= 0.
-__device__ uint64_t WeightOf(float y) {
-  const float scaled = ExpNonPositive(y) * 0x1p20f;
-  const auto high = static_cast<int32_t>(scaled);
-  const auto low = static_cast<int32_t>((scaled - static_cast<float>(high)) * 0x1p20f);
-  return (static_cast<uint64_t>(high) << 20) + static_cast<uint64_t>(low);
-}
-
-template <class T, class Combine>
-__device__ T WarpReduce(T x, const Combine& combine) {
-  for (int distance = kWarpLanes / 2; distance > 0; distance /= 2)
-    x = combine(x, __shfl_xor_sync(kAllLanes, x, distance));
-  return x;
-}
-
-// Over the block, in an order that its size fixes; every thread gets it. `scratch`: one T a warp.
-template <class T, class Combine>
-__device__ T BlockReduce(T x, T* scratch, T neutral, const Combine& combine) {
-  x = WarpReduce(x, combine);
-  __syncthreads();
-  if (threadIdx.x % kWarpLanes == 0) scratch[threadIdx.x / kWarpLanes] = x;
-  __syncthreads();
-  const unsigned lane = threadIdx.x % kWarpLanes;
-  return WarpReduce(lane < blockDim.x / kWarpLanes ? scratch[lane] : neutral, combine);
-}
-struct Add {
-  template <class T>
-  __device__ T operator()(T a, T b) const {
-    return a + b;
-  }
-};
-struct Max {
-  template <class T>
-  __device__ T operator()(T a, T b) const {
-    return a > b ? a : b;
-  }
-};
-
-// Floats in an order of integers; NaN does not occur.
-__device__ uint32_t OrderedBits(float x) {
-  const uint32_t bits = __float_as_uint(x == 0 ? 0.0f : x);
-  return bits & 0x80000000u ? ~bits : bits | 0x80000000u;
-}
-
-// Most probable first, then lowest id.
-__device__ uint64_t RankKey(float logit, int token) {
-  return static_cast<uint64_t>(~OrderedBits(logit)) << 32 | static_cast<uint32_t>(token);
-}
-
-struct PartRange {
-  int begin, end;
-};
-__device__ PartRange RangeOf(int part, int vocab) {
-  return {static_cast<int>(int64_t{part} * vocab / kStatParts),
-          static_cast<int>(int64_t{part + 1} * vocab / kStatParts)};
-}
 
 // Block (part, draw).
 __global__ void StatsKernel(SamplingView v) {
@@ -155,18 +93,21 @@ __device__ bool IsGreedy(const RowDecision& r) {
   return r.policy.temperature <= kGreedyTemperature;
 }
 
-// Block (part, draw): the mass of the part at the row's temperature, and its likely tokens to the list.
+// Block (part, draw): the mass of the part at the row's temperature, that of its bins, and its likely tokens
+// to the list.
 __global__ void WeighKernel(SamplingView v, StepView step) {
   LetNextBegin();
   WaitForPrevious();
   __shared__ uint64_t scratch[kWarpLanes];
   __shared__ RowDecision row;
+  __shared__ BinSums bins;
   const int draw = static_cast<int>(blockIdx.y);
   const SlotState& slot = v.slots[step.slots[step.draw_rows[draw]]];
   if (threadIdx.x < kWarpLanes) {
     const RowDecision mine = Decide(v, draw, slot);
     if (threadIdx.x == 0) row = mine;
   }
+  bins.Clear();
   __syncthreads();
   if (!row.is_valid || IsGreedy(row)) return;
   const float* logits = v.logits + int64_t{draw} * v.vocab;
@@ -174,122 +115,19 @@ __global__ void WeighKernel(SamplingView v, StepView step) {
   uint64_t mass = 0;
   for (int i = range.begin + static_cast<int>(threadIdx.x); i < range.end; i += kStatThreads) {
     const float y = (logits[i] - row.max) / row.policy.temperature;
-    mass += WeightOf(y);
+    const uint64_t weight = WeightOf(y);
+    mass += weight;
     if (y >= kListFloor) {
+      bins.Add(BinOf(y), weight);
       const int place = atomicAdd(v.list_count + draw, 1);
       if (place < kListCapacity) v.list[int64_t{draw} * kListCapacity + place] = {logits[i], i};
     }
   }
-  mass = BlockReduce(mass, scratch, uint64_t{0}, Add{});
-  if (threadIdx.x == 0) v.part_mass[draw * kStatParts + blockIdx.x] = mass;
-}
-
-// What filters choose among: the listed tokens of a row or all of them, those after `last_key` in rank left
-// out and those lighter than `min_weight`.
-struct Choice {
-  const float* logits;      // [count], or null
-  const ListedToken* list;  // [count] where logits is null
-  int count;
-  float max, temperature;
-  uint64_t last_key, min_weight;
-
-  // Calls visit(logit, token, weight) for this thread's share.
-  template <class Visit>
-  __device__ void ForEach(const Visit& visit) const {
-    for (int i = static_cast<int>(threadIdx.x); i < count; i += kPickThreads) {
-      const float logit = logits != nullptr ? logits[i] : list[i].logit;
-      const int token = logits != nullptr ? i : list[i].token;
-      const uint64_t weight = WeightOf((logit - max) / temperature);
-      if (weight >= min_weight && weight > 0 && RankKey(logit, token) <= last_key)
-        visit(logit, token, weight);
-    }
-  }
-};
-
-struct Selected {
-  uint64_t key, mass;  // mass: of the prefix that ends with it
-};
-
-// The first token, in the order of `key_of`, with which `tokens` tokens or `mass` of weight are reached, or
-// the last one. Eight bits of the key at a time, from `first_shift` down, by histograms, until they name one
-// token alone. The whole block calls.
-template <class KeyOf>
-__device__ Selected Select(const Choice& choice, const KeyOf& key_of, int first_shift, uint64_t tokens,
-                           uint64_t mass) {
-  constexpr int kBins = 256;
-  __shared__ unsigned long long bin_mass[kBins];
-  __shared__ unsigned int bin_count[kBins];
-  __shared__ uint64_t prefix, mass_before, tokens_before;
-  __shared__ bool is_alone;
-  if (threadIdx.x == 0) prefix = mass_before = tokens_before = 0;
-  int shift = first_shift;
-  for (;; shift -= 8) {
-    if (threadIdx.x < kBins) {
-      bin_mass[threadIdx.x] = 0;
-      bin_count[threadIdx.x] = 0;
-    }
-    __syncthreads();
-    choice.ForEach([&](float logit, int token, uint64_t weight) {
-      const uint64_t key = key_of(logit, token);
-      if (shift < first_shift && key >> (shift + 8) != prefix) return;
-      const auto bin = static_cast<int>(key >> shift & 0xFF);
-      atomicAdd(bin_mass + bin, static_cast<unsigned long long>(weight));
-      atomicAdd(bin_count + bin, 1u);
-    });
-    __syncthreads();
-    if (threadIdx.x < kWarpLanes) {  // eight bins a lane
-      const int lane = static_cast<int>(threadIdx.x);
-      uint64_t my_mass = 0, my_tokens = 0;
-      for (int i = 0; i < 8; ++i) {
-        my_mass += bin_mass[8 * lane + i];
-        my_tokens += bin_count[8 * lane + i];
-      }
-      uint64_t sum_mass = my_mass, sum_tokens = my_tokens;  // of lanes up to this one
-      for (int distance = 1; distance < kWarpLanes; distance *= 2) {
-        const uint64_t m = __shfl_up_sync(kAllLanes, sum_mass, distance),
-                       n = __shfl_up_sync(kAllLanes, sum_tokens, distance);
-        if (lane >= distance) {
-          sum_mass += m;
-          sum_tokens += n;
-        }
-      }
-      const uint64_t before_mass = mass_before, before_tokens = tokens_before;
-      __syncwarp();
-      const bool is_met = before_mass + sum_mass >= mass || before_tokens + sum_tokens >= tokens;
-      const unsigned met = __ballot_sync(kAllLanes, is_met), used = __ballot_sync(kAllLanes, my_tokens > 0);
-      const int chosen =
-          met != 0 ? __ffs(static_cast<int>(met)) - 1 : kWarpLanes - 1 - __clz(static_cast<int>(used));
-      if (lane == chosen) {
-        uint64_t m = before_mass + sum_mass - my_mass, n = before_tokens + sum_tokens - my_tokens;
-        int bin = 8 * lane, last_used = bin;
-        uint64_t last_m = m, last_n = n;
-        for (; bin < 8 * lane + 8; ++bin) {
-          if (bin_count[bin] == 0) continue;
-          last_used = bin;
-          last_m = m;
-          last_n = n;
-          m += bin_mass[bin];
-          n += bin_count[bin];
-          if (m >= mass || n >= tokens) break;
-        }
-        prefix = prefix << 8 | static_cast<uint64_t>(last_used);
-        mass_before = last_m;
-        tokens_before = last_n;
-        is_alone = bin_count[last_used] == 1;
-      }
-    }
-    __syncthreads();
-    if (is_alone || shift == 0) break;
-  }
-  __shared__ Selected found;
-  choice.ForEach([&](float logit, int token, uint64_t weight) {
-    const uint64_t key = key_of(logit, token);
-    if (key >> shift == prefix) found = {key, mass_before + weight};
-  });
-  __syncthreads();
-  const Selected selected = found;
-  __syncthreads();
-  return selected;
+  mass = BlockReduce(mass, scratch, uint64_t{0}, Add{});  // the block meets in it
+  const int part = draw * kStatParts + static_cast<int>(blockIdx.x);
+  if (threadIdx.x == 0) v.part_mass[part] = mass;
+  for (int bin = static_cast<int>(threadIdx.x); bin < kMassBins; bin += kStatThreads)
+    v.part_bins[part * kMassBins + bin] = bins.Sum(bin);
 }
 
 // top-k, then top-p of what is left, then min-p; then the inverse of the distribution in the order of ids.
@@ -298,8 +136,8 @@ __device__ int PickToken(const SamplingView& v, int draw, const SlotState& slot,
   const SamplingParams& params = slot.params;
   const auto by_rank = [](float logit, int token) { return RankKey(logit, token); };
   const auto by_id = [](float, int token) { return static_cast<uint64_t>(token); };
-  uint64_t total = 0;
-  for (int part = 0; part < kStatParts; ++part) total += v.part_mass[draw * kStatParts + part];
+  const uint64_t total =
+      WarpReduce(v.part_mass[draw * kStatParts + static_cast<int>(threadIdx.x % kWarpLanes)], Add{});
   const bool has_top_p = params.top_p < 1;
   uint64_t wanted_mass = kNoLimit, wanted_tokens = kNoLimit;
   if (params.top_k > 0) {
@@ -311,6 +149,21 @@ __device__ int PickToken(const SamplingView& v, int draw, const SlotState& slot,
   if (wanted_tokens == 1 || wanted_mass <= kFullWeight) return row.argmax;
 
   const int listed = v.list_count[draw];
+  const Philox4 bits = Philox(params.seed, static_cast<uint64_t>(slot.output_position), kDrawPurpose);
+  const uint64_t random = uint64_t{bits.v[0]} << 32 | bits.v[1];
+  if (params.top_k <= 0 && params.min_p <= 0 && v.vocab <= BinSums::kMostTokens) {
+    __shared__ BinnedDraw binned;
+    const WeighedRow weighed{.logits = v.logits + int64_t{draw} * v.vocab,
+                             .list = v.list + int64_t{draw} * kListCapacity,
+                             .bins = v.part_bins + int64_t{draw} * kStatParts * kMassBins,
+                             .mass = v.part_mass + draw * kStatParts,
+                             .vocab = min(v.vocab, v.num_drawable),
+                             .listed = listed,
+                             .max = row.max,
+                             .temperature = row.policy.temperature};
+    const int token = DrawBinned(weighed, wanted_mass, random, binned, scratch);
+    if (token >= 0) return token;
+  }
   Choice choice{.logits = nullptr,
                 .list = v.list + int64_t{draw} * kListCapacity,
                 .count = listed,
@@ -337,8 +190,7 @@ __device__ int PickToken(const SamplingView& v, int draw, const SlotState& slot,
   }
   if (params.min_p > 0) choice.min_weight = ScaledMass(params.min_p, kFullWeight);
   const uint64_t mass = mass_of();
-  const Philox4 bits = Philox(params.seed, static_cast<uint64_t>(slot.output_position), kDrawPurpose);
-  const uint64_t rest = __umul64hi(uint64_t{bits.v[0]} << 32 | bits.v[1], mass);
+  const uint64_t rest = __umul64hi(random, mass);
   return static_cast<int>(Select(choice, by_id, 16, kNoLimit, rest + 1).key);
 }
 

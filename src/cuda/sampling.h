@@ -21,6 +21,7 @@ struct SlotState {
 
 inline constexpr int kStatParts = 32;       // blocks that share a row of logits
 inline constexpr int kListCapacity = 4096;  // likely tokens of a row
+inline constexpr int kMassBins = 128;       // of a part, by how likely its tokens are
 
 // Of a part of a row.
 struct PartStats {
@@ -46,6 +47,7 @@ struct SamplingView {
   int32_t num_classes;
   PartStats* stats;       // [max_draws, kStatParts]
   uint64_t* part_mass;    // [max_draws, kStatParts]
+  uint64_t* part_bins;    // [max_draws, kStatParts, kMassBins]
   ListedToken* list;      // [max_draws, kListCapacity]
   int32_t* list_count;    // [max_draws], zero between steps
   int32_t* num_done;      // one, zero between steps
