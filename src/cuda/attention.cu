@@ -1,6 +1,7 @@
 #include "cuda/attention.h"
 
 #include <algorithm>
+#include <type_traits>
 
 #include "cuda/attention_split.cuh"
 #include "cuda/launch.h"
@@ -9,6 +10,7 @@ namespace fourstep::cuda {
 namespace {
 
 // One warp a head of a row: q heads, then k heads, then v heads.
+template <int kDims>
 __global__ void RotateAndAppendKernel(CacheView c, RowsView qkv, StepView step, HeadNorms norms) {
   LetNextBegin();
   WaitForPrevious();
@@ -16,39 +18,27 @@ __global__ void RotateAndAppendKernel(CacheView c, RowsView qkv, StepView step, 
             lane = static_cast<int>(threadIdx.x);
   const int position = step.positions[row];
   uint16_t* x = qkv.values + int64_t{row} * qkv.stride + head * c.head_dim;
-  if (head < c.num_heads) {
-    NormAndRotate(c, x, norms.q, norms.epsilon, position, lane, [&](int i, uint16_t bits) { x[i] = bits; });
-    return;
-  }
-  const CachePlace at = PlaceOf(c, step, step.slots[row], position, (head - c.num_heads) % c.num_kv_heads);
+  const CachePlace at =
+      PlaceOf(c, step, step.slots[row], position, max(0, head - c.num_heads) % c.num_kv_heads);
   if (head >= c.num_heads + c.num_kv_heads) return AppendValue(c, at, x, lane);
+  const bool is_key = head >= c.num_heads;
+  const HeadWeights<kDims> norm(c, is_key ? norms.k : norms.q, lane);
   uint16_t* to = KeyAt(c, at);
-  NormAndRotate(c, x, norms.k, norms.epsilon, position, lane,
-                [&](int i, uint16_t bits) { x[i] = to[i] = bits; });
+  NormAndRotate(c, x, norm, norms.epsilon, Rotation<kDims>(c, position, lane), lane,
+                [&](int i, uint16_t bits) {
+                  x[i] = bits;
+                  if (is_key) to[i] = bits;
+                });
 }
 
 // Block (split, kv head and tile of its heads, row).
 template <int kDims, bool kRotates>
-__global__ __launch_bounds__(kAttentionThreads) void AttentionKernel(
+__global__ __launch_bounds__(kAttentionThreads, kDims > 128 ? 1 : 2) void AttentionKernel(
     const __grid_constant__ AttentionCall call, StepView step, int first_row) {
   LetNextBegin();
-  extern __shared__ __align__(16) uint8_t shared[];
-  const CacheView& c = call.cache;
-  const int head_tiles = HeadTiles(c);
-  const Split split{.row = first_row + static_cast<int>(blockIdx.z),
-                    .kv_head = static_cast<int>(blockIdx.y) / head_tiles,
-                    .head_tile = static_cast<int>(blockIdx.y) % head_tiles,
-                    .index = static_cast<int>(blockIdx.x)};
-  if (kRotates) {  // while the qkv linear still runs; nothing else is read before WaitForPrevious
-    PrefetchSplit<kDims>(c, step, split);
-    if (call.norms.q != nullptr) PrefetchFloats(call.norms.q, c.head_dim);
-    if (call.norms.k != nullptr) PrefetchFloats(call.norms.k, c.head_dim);
-    PrefetchFloats(c.inv_freq, c.head_dim / 2);
-  }
-  WaitForPrevious();
-  if (split.index >= SplitsOf(c, step.positions[split.row] + 1).count) return;
-  AttendSplit<kDims, kRotates>(call, step, split, static_cast<int>(blockIdx.z),
-                               *reinterpret_cast<SplitMemory*>(shared));
+  extern __shared__ __align__(16) float memory[];
+  AttentionSplit<kDims, kRotates> split(call, step, first_row);
+  if (split.exists()) split.Run(step, memory);
 }
 
 template <int kDims, bool kRotates>
@@ -57,9 +47,8 @@ void LaunchDims(const AttentionCall& call, const StepView& step, int32_t max_con
   const CacheView& cache = call.cache;
   const auto kernel = AttentionKernel<kDims, kRotates>;
   static const bool is_ready = [&] {
-    constexpr int kMostBytes = static_cast<int>(sizeof(SplitMemory)) + kPairs * kTileHeads *
-                                                                           (kPartialHeader + kDims) *
-                                                                           static_cast<int>(sizeof(float));
+    constexpr int kMostBytes =
+        kPairs * kTileHeads * (kPartialHeader + kDims) * static_cast<int>(sizeof(float));
     FOURSTEP_CUDA(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kMostBytes));
     return true;
   }();
@@ -76,6 +65,21 @@ void LaunchDims(const AttentionCall& call, const StepView& step, int32_t max_con
   }
 }
 
+// function(std::integral_constant<int, padded_dim>).
+template <class Function>
+void ForPaddedDim(const CacheView& cache, const Function& function) {
+  switch (cache.padded_dim) {
+    case 64:
+      return function(std::integral_constant<int, 64>{});
+    case 128:
+      return function(std::integral_constant<int, 128>{});
+    case 256:
+      return function(std::integral_constant<int, 256>{});
+    default:
+      FOURSTEP_CUDA_REQUIRE(cache.padded_dim == 64 || cache.padded_dim == 128 || cache.padded_dim == 256);
+  }
+}
+
 }  // namespace
 
 int64_t WorkspaceFloats(const CacheView& cache) {
@@ -89,27 +93,19 @@ void LaunchRotateAndAppend(const CacheView& cache, RowsView qkv, const StepView&
                            int32_t num_rows, cudaStream_t stream) {
   const dim3 grid(static_cast<unsigned>(num_rows),
                   static_cast<unsigned>(cache.num_heads + 2 * cache.num_kv_heads));
-  Launch(RotateAndAppendKernel, grid, dim3(kWarpLanes), 0, stream, cache, qkv, step, norms);
+  ForPaddedDim(cache, [&](auto dims) {
+    Launch(RotateAndAppendKernel<decltype(dims)::value>, grid, dim3(kWarpLanes), 0, stream, cache, qkv, step,
+           norms);
+  });
 }
 
 void LaunchAttention(const AttentionCall& call, const StepView& step, int32_t max_context, int32_t num_rows,
                      cudaStream_t stream) {
-  const auto launch = [&](auto dims) {
+  ForPaddedDim(call.cache, [&](auto dims) {
     constexpr int kDims = decltype(dims)::value;
-    const auto launch_dims = call.rotates ? LaunchDims<kDims, true> : LaunchDims<kDims, false>;
-    launch_dims(call, step, max_context, num_rows, stream);
-  };
-  switch (call.cache.padded_dim) {
-    case 64:
-      return launch(std::integral_constant<int, 64>{});
-    case 128:
-      return launch(std::integral_constant<int, 128>{});
-    case 256:
-      return launch(std::integral_constant<int, 256>{});
-    default:
-      FOURSTEP_CUDA_REQUIRE(call.cache.padded_dim == 64 || call.cache.padded_dim == 128 ||
-                            call.cache.padded_dim == 256);
-  }
+    const auto launch = call.rotates ? LaunchDims<kDims, true> : LaunchDims<kDims, false>;
+    launch(call, step, max_context, num_rows, stream);
+  });
 }
 
 }  // namespace fourstep::cuda

@@ -14,7 +14,7 @@ namespace fourstep::cuda {
 
 inline constexpr int kGroupTokens = 16;    // positions that one warp attends to at a time
 inline constexpr int kMaxSplits = 32;      // blocks that share the context of a row
-inline constexpr int kMinSplitGroups = 4;  // groups that are worth a block
+inline constexpr int kMinSplitGroups = 8;  // groups that are worth a block
 inline constexpr int kAttentionRows = 64;  // rows of a launch
 
 // One layer's cache. Keys lie by position, values by dimension within a group, as the tensor cores take them.

@@ -259,6 +259,9 @@ void CudaBackend::RunProgram() {
 }
 
 void CudaBackend::LaunchAll() {
+  // Attention reads what earlier steps have written before it waits for the kernel before it: steps must not
+  // overlap. Graphs do not.
+  if (!is_capturing_) LaunchFence(stream_);
   for (size_t i = 0; i < program_.size(); ++i) {
     if (JoinsNext(i)) {
       LaunchAttentionOp(program_[i + 1], &program_[i]);

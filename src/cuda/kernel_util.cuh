@@ -35,13 +35,6 @@ __device__ __forceinline__ void PrefetchFloats(const float* from, int count) {
     asm volatile("prefetch.global.L2 [%0];" ::"l"(from + i));
 }
 
-// Begins to bring `bytes` (a multiple of 16) into the L2 cache, where the device can do so by itself.
-__device__ __forceinline__ void PrefetchToL2([[maybe_unused]] const void* from, [[maybe_unused]] int bytes) {
-#if __CUDA_ARCH__ >= 900
-  asm volatile("cp.async.bulk.prefetch.L2.global [%0], %1;" ::"l"(from), "r"(bytes) : "memory");
-#endif
-}
-
 __device__ __forceinline__ float Bf16Low(uint32_t pair) {
   return __uint_as_float(pair << 16);
 }

@@ -16,6 +16,9 @@ struct RowsView {
   int32_t width, stride;
 };
 
+// Ends before any kernel that is launched later begins, and begins when all before it have ended.
+void LaunchFence(cudaStream_t stream);
+
 // out[r] = table[token of row r]; a row of kLastDrawnToken takes last_tokens[its slot], 0 where that is -1.
 // table [vocab, stride of out].
 void LaunchEmbed(RowsView out, const uint16_t* table, const StepView& step, const int32_t* last_tokens,
