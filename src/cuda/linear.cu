@@ -1,10 +1,14 @@
 #include "cuda/linear.h"
 
 #include <algorithm>
+#include <type_traits>
 
 #include "cuda/launch.h"
 #include "cuda/linear_tiles.cuh"
+#include "cuda/register_inputs.cuh"
+#include "cuda/shared_inputs.cuh"
 #include "cuda/unit_ring.cuh"
+#include "cuda/weight_units.cuh"
 
 namespace fourstep::cuda {
 namespace {
@@ -13,9 +17,10 @@ namespace {
 struct LaunchPlan {
   Plan plan;
   StreamedLinear stream;
-  int32_t block_rows;  // that a block takes, of those of the call
-  int32_t stages;      // of a warp's ring
-  int32_t rows_bytes, sum_bytes;
+  int32_t block_rows;   // that a block takes, of those of the call
+  int32_t stages;       // of a warp's ring
+  int32_t input_bytes;  // of shared memory, for inputs
+  int32_t sum_bytes;
 };
 
 // Blocks of the same tiles and other rows are neighbours in the grid, so that they run side by side and one
@@ -25,38 +30,40 @@ __device__ __forceinline__ BlockRows RowsOfBlock(const LaunchPlan& p) {
   return {first, min(p.block_rows, p.plan.call.num_rows - first)};
 }
 
-template <class Unit, int kTiles, int kTokenTiles, bool kIsSliced>
+template <class Inputs>
+using RingsOf = RingMemory<Inputs::kStageUnits * Inputs::Unit::kBytes>;
+
+template <class Inputs, int kTiles>
 __global__ __launch_bounds__(kThreads, 1) void LinearKernel(const __grid_constant__ LaunchPlan l) {
   extern __shared__ __align__(128) uint8_t shared[];
   __shared__ uint64_t sum_barriers[SumExchange::kNumBarriers];
-  __shared__ uint4 zeros;
+  LetNextBegin();
   const Plan& p = l.plan;
   const int warp = static_cast<int>(threadIdx.x) / kWarpLanes;
   const TileRange tiles = TilesOf(p.call.linear.num_tiles, kTiles == 2 ? 2 : 1, static_cast<int>(blockIdx.y),
                                   static_cast<int>(gridDim.y));
-  constexpr int kStageBytes = Unit::kStageUnits * Unit::kBytes;
-  const RingMemory<kStageBytes> rings(shared + l.rows_bytes + l.sum_bytes, l.stages);
-  if (threadIdx.x == 0) {
-    zeros = uint4{};
-    SumExchange::Init(sum_barriers, p.log_pairs());
+  const RingsOf<Inputs> rings(shared + l.input_bytes + l.sum_bytes, l.stages);
+  if (threadIdx.x % kWarpLanes == 0) {
+    if (warp < kWarps) {
+      rings.Init(warp);
+    } else {
+      SumExchange::Init(sum_barriers, p.log_pairs);
+    }
   }
-  rings.Init();
   __syncthreads();
-  LetNextBegin();
   if (warp == kWarps) {
     WeightStream stream(l.stream, tiles, static_cast<int>(threadIdx.x) % kWarps);
     return FillRings(rings, stream);
   }
-  UnitRing<kStageBytes> ring(rings, warp);
-  SumExchange exchange(sum_barriers, p.log_pairs());
-  const TileMemory memory{reinterpret_cast<uint4*>(shared), reinterpret_cast<float*>(shared + l.rows_bytes),
-                          &zeros};
+  UnitRing ring(rings, warp);
+  SumExchange exchange(sum_barriers, p.log_pairs);
   const BlockRows mine = RowsOfBlock(l);
   WaitForPrevious();
-  WalkTiles<Unit, kTiles, kTokenTiles, kIsSliced>(p, mine, tiles, memory, ring, exchange);
+  Inputs inputs(p, mine, reinterpret_cast<uint4*>(shared));
+  WalkTiles<kTiles>(p, mine, tiles, inputs, ring, exchange, reinterpret_cast<float*>(shared + l.input_bytes));
 }
 
-StreamedLinear StreamOf(const Plan& p, int group_tiles) {
+StreamedLinear StreamOf(const Plan& p, int stage_units, int group_tiles) {
   const LinearView& v = p.call.linear;
   return {.units = v.units,
           .num_tiles = v.num_tiles,
@@ -64,35 +71,26 @@ StreamedLinear StreamOf(const Plan& p, int group_tiles) {
           .num_slices = p.num_slices,
           .slice_units = p.slice_units,
           .unit_bytes = v.unit_bytes(),
-          .stage_units = v.is_four_bit ? FourBitUnit::kStageUnits : Bf16Unit::kStageUnits,
+          .stage_units = stage_units,
           .group_tiles = group_tiles};
 }
 
-template <class Unit>
-constexpr int RingBytes(int stages) {
-  return RingMemory<Unit::kStageUnits * Unit::kBytes>::Bytes(stages);
-}
-// Of barriers and zeros.
+// Shared memory of a block beside the part that is asked for at the launch, rounded up.
 constexpr int kStaticBytes = 256;
 
-int HeldBytes(const Plan& p, int token_tiles) {
-  return RowsBytes(p.held_units, token_tiles == 1 ? 1 << p.log_tokens : token_tiles * kTokens);
-}
-
-template <class Unit, int kTiles, int kTokenTiles, bool kIsSliced>
+template <class Inputs, int kTiles>
 void LaunchKernel(LaunchPlan l, const DeviceLimits& limits, cudaStream_t stream) {
-  l.stream = StreamOf(l.plan, kTiles);
-  l.rows_bytes = HeldBytes(l.plan, kTokenTiles);
-  l.sum_bytes = SumBytes(l.plan.log_pairs(), kTiles == 2);
-  const int fixed = l.rows_bytes + l.sum_bytes;
+  l.stream = StreamOf(l.plan, Inputs::kStageUnits, kTiles);
+  l.sum_bytes = SumBytes(l.plan.log_pairs, kTiles == 2);
+  constexpr int kFewestStages = 2;
+  const int most_bytes = limits.shared_bytes_per_block - kStaticBytes - l.input_bytes - l.sum_bytes;
   // 37 KB an SM under way are too few: a step of the 8B took 4.8 ms, with 74 KB 3.4, though two blocks of
-  // successive kernels then no longer fit an SM.
-  constexpr int kMostStages = Unit::kStageUnits > 1 ? 4 : 6;
-  l.stages =
-      std::clamp((limits.shared_bytes_per_block - kStaticBytes - fixed) / RingBytes<Unit>(1), 2, kMostStages);
-  const int bytes = fixed + RingBytes<Unit>(l.stages);
+  // successive kernels then no longer fit an SM. 220 KB are no better than 147.
+  constexpr int kMostStages = Inputs::kStageUnits > 1 ? 4 : 6;
+  l.stages = std::clamp(most_bytes / RingsOf<Inputs>::Bytes(1), kFewestStages, kMostStages);
+  const int bytes = l.input_bytes + l.sum_bytes + RingsOf<Inputs>::Bytes(l.stages);
   FOURSTEP_CUDA_REQUIRE(bytes + kStaticBytes <= limits.shared_bytes_per_block);
-  const auto kernel = LinearKernel<Unit, kTiles, kTokenTiles, kIsSliced>;
+  const auto kernel = LinearKernel<Inputs, kTiles>;
   static const bool is_ready = [&] {
     FOURSTEP_CUDA(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
                                        limits.shared_bytes_per_block - kStaticBytes));
@@ -106,58 +104,72 @@ void LaunchKernel(LaunchPlan l, const DeviceLimits& limits, cudaStream_t stream)
          static_cast<size_t>(bytes), stream, l);
 }
 
-// The most token tiles whose rows fit beside the shortest useful ring.
-template <class Unit>
-int MostTokenTiles(const Plan& p, int tiles, const DeviceLimits& limits) {
-  for (int token_tiles = tiles == 2 ? 4 : 8; token_tiles > 1; token_tiles /= 2) {
-    if (HeldBytes(p, token_tiles) + SumBytes(2, tiles == 2) + RingBytes<Unit>(2) + kStaticBytes <=
-        limits.shared_bytes_per_block)
-      return token_tiles;
-  }
-  return 1;
-}
-
+// For up to eight rows a block, by the longest run of a warp.
 template <class Unit, int kTiles, bool kIsSliced>
-void LaunchTiles(Plan p, const DeviceLimits& limits, cudaStream_t stream) {
-  const int most = kIsSliced ? 1 : MostTokenTiles<Unit>(p, kTiles, limits);
-  int token_tiles = 1;
-  while (token_tiles < most && token_tiles * kTokens < p.call.num_rows) token_tiles *= 2;
+void LaunchRuns(const Plan& p, const DeviceLimits& limits, cudaStream_t stream) {
   LaunchPlan l{};
   l.plan = p;
-  l.block_rows = token_tiles * kTokens;
-  ShareRows(l.plan, std::min(p.call.num_rows, l.block_rows));
-  if constexpr (kIsSliced) {
-    LaunchKernel<Unit, kTiles, 1, true>(l, limits, stream);
-  } else {
-    switch (token_tiles) {
-      case 1:
-        return LaunchKernel<Unit, kTiles, 1, false>(l, limits, stream);
-      case 2:
-        return LaunchKernel<Unit, kTiles, 2, false>(l, limits, stream);
-      case 4:
-        return LaunchKernel<Unit, kTiles, 4, false>(l, limits, stream);
-      default:
-        if constexpr (kTiles == 1) LaunchKernel<Unit, kTiles, 8, false>(l, limits, stream);
-    }
+  l.block_rows = std::min(p.call.num_rows, kTokens);
+  l.plan.log_pairs = l.block_rows > 4 ? 2 : l.block_rows > 2 ? 1 : 0;
+  const auto launch = [&](auto run_units) {
+    using Inputs = RegisterInputs<Unit, decltype(run_units)::value, kIsSliced>;
+    LaunchKernel<Inputs, kTiles>(l, limits, stream);
+  };
+  static_assert(kMaxRunUnits == 5);
+  if constexpr (Unit::kStageUnits > 1) {
+    if (p.slice_units <= 4 * kWarps) return launch(std::integral_constant<int, 4>{});
   }
+  launch(std::integral_constant<int, kMaxRunUnits>{});
+}
+
+// For more than eight rows a block, as many as fit beside the shortest useful ring. False where none do.
+template <class Unit, int kTiles>
+bool LaunchTokenTiles(const Plan& p, const DeviceLimits& limits, cudaStream_t stream) {
+  const auto launch = [&](auto token_tiles) {
+    constexpr int kTokenTiles = decltype(token_tiles)::value;
+    using Inputs = SharedInputs<Unit, kTokenTiles>;
+    LaunchPlan l{};
+    l.plan = p;
+    l.plan.log_pairs = 2;
+    l.block_rows = kTokenTiles * kTokens;
+    l.input_bytes = Inputs::Bytes(p.call.linear.num_units);
+    if (l.input_bytes + SumBytes(2, kTiles == 2) + RingsOf<Inputs>::Bytes(2) + kStaticBytes >
+        limits.shared_bytes_per_block)
+      return false;
+    LaunchKernel<Inputs, kTiles>(l, limits, stream);
+    return true;
+  };
+  const int wanted = (p.call.num_rows + kTokens - 1) / kTokens;
+  if constexpr (kTiles == 1) {
+    if (wanted > 4 && launch(std::integral_constant<int, 8>{})) return true;
+  }
+  return (wanted > 2 && launch(std::integral_constant<int, 4>{})) || launch(std::integral_constant<int, 2>{});
 }
 
 template <class Unit>
 void LaunchUnits(const Plan& p, const DeviceLimits& limits, cudaStream_t stream) {
   const bool is_gated = p.call.epilogue == Epilogue::kGated;
   if (p.num_slices > 1) {
-    is_gated ? LaunchTiles<Unit, 2, true>(p, limits, stream) : LaunchTiles<Unit, 4, true>(p, limits, stream);
-  } else {
-    is_gated ? LaunchTiles<Unit, 2, false>(p, limits, stream)
-             : LaunchTiles<Unit, 1, false>(p, limits, stream);
+    is_gated ? LaunchRuns<Unit, 2, true>(p, limits, stream) : LaunchRuns<Unit, 3, true>(p, limits, stream);
+    return;
   }
+  if (p.call.num_rows > kTokens) {
+    if (is_gated ? LaunchTokenTiles<Unit, 2>(p, limits, stream)
+                 : LaunchTokenTiles<Unit, 1>(p, limits, stream))
+      return;
+  }
+  is_gated ? LaunchRuns<Unit, 2, false>(p, limits, stream) : LaunchRuns<Unit, 1, false>(p, limits, stream);
 }
 
 }  // namespace
 
 void LaunchLinear(const LinearCall& call, const DeviceLimits& limits, cudaStream_t stream) {
-  const Plan p = PlanOf(call);
-  if (call.linear.is_four_bit) {
+  const LinearView& v = call.linear;
+  FOURSTEP_CUDA_REQUIRE(call.x_stride == v.num_units * kUnitInputs);
+  FOURSTEP_CUDA_REQUIRE(call.epilogue != Epilogue::kGated || v.pair_outputs > 0);
+  const Slices slices = SlicesOf(v.num_units);
+  const Plan p{.call = call, .num_slices = slices.count, .slice_units = slices.units, .log_pairs = 0};
+  if (v.is_four_bit) {
     LaunchUnits<FourBitUnit>(p, limits, stream);
   } else {
     LaunchUnits<Bf16Unit>(p, limits, stream);

@@ -148,74 +148,20 @@ __device__ __forceinline__ void StoreGated(const LinearCall& c, const float* sum
     static_cast<uint16_t*>(c.out)[int64_t{row} * c.out_stride + output] = BFloat16::Encode(y[0]).bits;
 }
 
-// What a block needs in shared memory beside its rings.
-struct TileMemory {
-  uint4* rows;         // held_units of the block's rows
-  float* sums;         // SumBytes of them
-  const uint4* zeros;  // one
-};
-// Of the buffers of an exchange, of tiles or of gated pairs.
+// Bytes of the buffers of an exchange, of tiles or of gated pairs.
 constexpr int SumBytes(int log_pairs, bool is_gated) {
   return SumExchange::kBuffers * (is_gated ? 2 : 1) * SumFloats(log_pairs) * static_cast<int>(sizeof(float));
 }
 
-// The sums of a group of kTiles tiles or fewer.
-template <class Unit, int kTiles, int kTokenTiles, bool kIsSliced, class Ring>
-__device__ __forceinline__ void SumGroup(const Plan& p, const BlockRows& mine, int num_tiles, bool holds_all,
-                                         const TileMemory& memory, const Inputs (&inputs)[kTokenTiles],
-                                         Ring& ring, float (&sums)[kTiles][kTokenTiles][4]) {
-  constexpr int kStageUnits = Unit::kStageUnits;
-  const int warp = static_cast<int>(threadIdx.x) / kWarpLanes,
-            lane = static_cast<int>(threadIdx.x) % kWarpLanes;
-  const int num_slices = kIsSliced ? p.num_slices : 1;
-  for (int slice = 0; slice < num_slices; ++slice) {
-    const int first_held = holds_all ? 0 : slice * p.slice_units;
-    if (!holds_all) {
-      SyncWorkers();
-      LoadRows<kTokenTiles>(p, mine, first_held, memory.rows);
-      SyncWorkers();
-    }
-    const Run run = RunOf(p, slice, warp);
-#pragma unroll
-    for (int r = 0; r < kTiles; ++r) {
-      if (r >= num_tiles) break;
-      for (int unit = run.begin; unit < run.end; unit += kStageUnits) {
-        const uint8_t* weights = ring.Wait();
-        const auto multiply = [&](int i) {
-          MultiplyUnit<Unit, kTokenTiles>(weights + i * Unit::kBytes, inputs, unit + i - first_held, lane,
-                                          sums[r]);
-        };
-        if (kTokenTiles == 1 && unit + kStageUnits <= run.end) {  // without conditions: loads run ahead
-#pragma unroll
-          for (int i = 0; i < kStageUnits; ++i) multiply(i);
-        } else {
-#pragma unroll 1
-          for (int i = 0; i < kStageUnits && unit + i < run.end; ++i) multiply(i);
-        }
-        ring.Release();
-      }
-    }
-  }
-}
-
-// A block walks over its tiles in groups of kTiles: two for a gated pair, four where rows come in slices, so
-// that a slice is loaded once for all of a block's tiles.
-template <class Unit, int kTiles, int kTokenTiles, bool kIsSliced, class Ring>
+// A block walks over its tiles in groups of kTiles: two for a gated pair, three where inputs are sliced, so
+// that a slice is loaded once for all of a block's tiles. `buffers`: SumBytes of shared memory.
+template <int kTiles, class Inputs, class Ring>
 __device__ __forceinline__ void WalkTiles(const Plan& p, const BlockRows& mine, const TileRange& tiles,
-                                          const TileMemory& memory, Ring& ring, SumExchange& exchange) {
+                                          Inputs& inputs, Ring& ring, SumExchange& exchange, float* buffers) {
   constexpr bool kIsGated = kTiles == 2;
   constexpr int kStep = kIsGated ? 2 : 1;  // tiles that are finished together
-  const int lane = static_cast<int>(threadIdx.x) % kWarpLanes, log_pairs = exchange.log_pairs();
-  const bool holds_all = !kIsSliced || p.held_units == p.call.linear.num_units;
-  if (holds_all) {
-    LoadRows<kTokenTiles>(p, mine, 0, memory.rows);
-    SyncWorkers();
-  }
-  Inputs inputs[kTokenTiles];
-#pragma unroll
-  for (int i = 0; i < kTokenTiles; ++i)
-    inputs[i] = InputsOf<kTokenTiles>(p, mine.count, memory.rows, memory.zeros, i, lane);
-
+  constexpr int kTokenTiles = Inputs::kTokenTiles;
+  const int log_pairs = exchange.log_pairs();
   for (int tile = tiles.first; tile < tiles.end; tile += kTiles) {
     const int num_tiles = min(kTiles, tiles.end - tile);
     Factors factors[2] = {};
@@ -236,13 +182,13 @@ __device__ __forceinline__ void WalkTiles(const Plan& p, const BlockRows& mine, 
       }
     }
     float sums[kTiles][kTokenTiles][4] = {};
-    SumGroup<Unit, kTiles, kTokenTiles, kIsSliced>(p, mine, num_tiles, holds_all, memory, inputs, ring, sums);
+    inputs.Sum(num_tiles, ring, sums);
 #pragma unroll
     for (int r = 0; r < kTiles; r += kStep) {
       if (r >= num_tiles) break;
 #pragma unroll
       for (int token_tile = 0; token_tile < kTokenTiles; ++token_tile) {
-        float* to = memory.sums + exchange.buffer() * kStep * SumFloats(log_pairs);
+        float* to = buffers + exchange.buffer() * kStep * SumFloats(log_pairs);
         exchange.BeginWrite();
         KeepSums(to, sums[r][token_tile], log_pairs);
         if (kIsGated) KeepSums(to + SumFloats(log_pairs), sums[kTiles - 1][token_tile], log_pairs);

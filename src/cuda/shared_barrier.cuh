@@ -54,4 +54,12 @@ __device__ __forceinline__ void BarriersAreReady() {
 #endif
 }
 
+// What this thread has read of shared memory is read before asynchronous copies that are begun after it
+// arrives at a barrier. Others are ordered by the barrier alone.
+__device__ __forceinline__ void AsyncCopiesComeLater() {
+#if __CUDA_ARCH__ >= 900
+  asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
+#endif
+}
+
 }  // namespace fourstep::cuda

@@ -27,14 +27,16 @@ struct RingMemory {
     full = reinterpret_cast<uint64_t*>(memory + kWarps * stages * kStageBytes);
     free = full + kWarps * stages;
   }
-  // The whole block calls, and meets before the rings are used.
-  __device__ void Init() const {
+  // A lane of each worker calls for its own ring; the block meets before the rings are used. One thread for
+  // all rings took a microsecond of every kernel: the barriers of a warp's lanes are set up one after the
+  // other.
+  __device__ void Init(int warp) const {
 #if __CUDA_ARCH__ >= 900
     constexpr uint32_t kCopies = 1;
 #else
     constexpr uint32_t kCopies = kWarpLanes;
 #endif
-    for (int i = static_cast<int>(threadIdx.x); i < kWarps * stages; i += static_cast<int>(blockDim.x)) {
+    for (int i = warp * stages; i < (warp + 1) * stages; ++i) {
       SharedBarrier(full + i).Init(kCopies);
       SharedBarrier(free + i).Init(1);
     }
@@ -57,8 +59,10 @@ class UnitRing {
     Barrier(0).Wait(parity_);
     return units_ + slot_ * kStageBytes;
   }
-  // All lanes have read what Wait gave.
+  // All lanes have read what Wait gave. The fence is for loads that are still under way: nothing else orders
+  // them before an asynchronous copy into the stage, and without it BF16 linears summed parts of later units.
   __device__ void Release() {
+    AsyncCopiesComeLater();
     __syncwarp();
     if (threadIdx.x % kWarpLanes == 0) Barrier(free_offset_).Arrive();
     if (++slot_ == stages_) {

@@ -22,9 +22,10 @@ FOURSTEP_HD TileRange TilesOf(int num_tiles, int granule, int block, int count) 
   return {before(block), before(block + 1)};
 }
 
-// Inputs are taken in slices of at most so many units, so that eight rows of a slice fit shared memory beside
-// the rings. The slices of a matrix are the same for any number of rows: they are part of the order of sums.
-inline constexpr int kMaxSliceUnits = 104;
+// Inputs are taken in slices of at most so many units, so that a warp's share of eight rows of a slice fits
+// its registers: with runs of six units the compiler spilled. The slices of a matrix are the same for any
+// number of rows: they are part of the order of sums.
+inline constexpr int kMaxSliceUnits = 80, kMaxRunUnits = kMaxSliceUnits / kWarps;
 struct Slices {
   int count, units;  // units: of each but the last
 };

@@ -123,6 +123,53 @@ TEST(Invariance, BatchSlotChunkAndThreads) {
   }
 }
 
+// [num_rows, n]: a linear of the rows of a table.
+std::vector<float> LinearOfRows(Backend& b, const RandomWeight& w, Numerics numerics,
+                                const RandomWeight& table, int64_t k, int64_t n, int32_t num_rows) {
+  const LinearWeight weight = w.view();
+  const LinearId linear = b.AddLinear({&weight, 1}, numerics);
+  const EmbeddingId embedding = b.AddEmbedding(table.view());
+  const VectorId norm = b.AddVector(std::vector<float>(static_cast<size_t>(k), 1.0f));
+  const ActivationId x = b.AddActivation(static_cast<int32_t>(k)),
+                     input = b.AddActivation(static_cast<int32_t>(k)),
+                     y = b.AddActivation(static_cast<int32_t>(n));
+  BatchRows rows;
+  for (int32_t r = 0; r < num_rows; ++r) rows.Add(r, 0, r, false);
+  const Batch batch = rows.view();
+  b.BeginStep(batch);
+  b.Embed(x, embedding);
+  b.Norm(input, x, norm, 1e-6f, linear);
+  b.Linear(y, input, linear);
+  const std::vector<float> outputs = b.ReadActivation(y);
+  b.EndStep();
+  return outputs;
+}
+
+// So many outputs and inputs that a block of the GPU has several tiles, takes inputs in slices, and fills the
+// rings of its warps many times over: copies into a stage that was still being read went unseen by smaller
+// shapes.
+TEST(Invariance, LargeLinears) {
+  constexpr int64_t kOutputs = 4112, kInputs = 10256;
+  for (const Numerics numerics : {Numerics::kW4A4, Numerics::kBf16}) {
+    const auto format = numerics == Numerics::kBf16 ? WeightFormat::kBf16 : WeightFormat::kNvFp4;
+    const RandomWeight w(kOutputs, kInputs, {.format = format}, 1);
+    const RandomWeight table(8, kInputs, {.format = WeightFormat::kBf16, .scale = 1}, 2);
+    for (const Contestant& contestant : Contestants()) {
+      const auto backend = contestant.make(2);
+      const auto run = [&](int32_t num_rows) {
+        return LinearOfRows(*backend, w, numerics, table, kInputs, kOutputs, num_rows);
+      };
+      const std::vector<float> alone = run(1);
+      for (const int32_t num_rows : {1, 2, 3, 5, 8, 8, 8}) {
+        std::vector<float> first = run(num_rows);
+        first.resize(alone.size());
+        EXPECT_TRUE(first == alone) << contestant.name << " " << NumericsName(numerics) << ", " << num_rows
+                                    << " rows";
+      }
+    }
+  }
+}
+
 // Greedy decoding through kLastDrawnToken equals feeding the arg-max back by hand.
 TEST(Life, LastDrawnTokenFeedsTheNextStep) {
   std::vector<Contestant> contestants = Contestants();
