@@ -40,8 +40,8 @@ __global__ __launch_bounds__(kThreads, 1) void LinearKernel(const __grid_constan
   LetNextBegin();
   const Plan& p = l.plan;
   const int warp = static_cast<int>(threadIdx.x) / kWarpLanes;
-  const TileRange tiles = TilesOf(p.call.linear.num_tiles, kTiles == 2 ? 2 : 1, static_cast<int>(blockIdx.y),
-                                  static_cast<int>(gridDim.y));
+  const BlockTiles tiles = TilesOf(p.call.linear.num_tiles, kTiles == 2 ? 2 : 1, static_cast<int>(blockIdx.y),
+                                   static_cast<int>(gridDim.y));
   const RingsOf<Inputs> rings(shared + l.input_bytes + l.sum_bytes, l.stages);
   if (threadIdx.x % kWarpLanes == 0) {
     if (warp < kWarps) {

@@ -156,21 +156,22 @@ constexpr int SumBytes(int log_pairs, bool is_gated) {
 // A block walks over its tiles in groups of kTiles: two for a gated pair, three where inputs are sliced, so
 // that a slice is loaded once for all of a block's tiles. `buffers`: SumBytes of shared memory.
 template <int kTiles, class Inputs, class Ring>
-__device__ __forceinline__ void WalkTiles(const Plan& p, const BlockRows& mine, const TileRange& tiles,
+__device__ __forceinline__ void WalkTiles(const Plan& p, const BlockRows& mine, const BlockTiles& tiles,
                                           Inputs& inputs, Ring& ring, SumExchange& exchange, float* buffers) {
   constexpr bool kIsGated = kTiles == 2;
   constexpr int kStep = kIsGated ? 2 : 1;  // tiles that are finished together
   constexpr int kTokenTiles = Inputs::kTokenTiles;
   const int log_pairs = exchange.log_pairs();
-  for (int tile = tiles.first; tile < tiles.end; tile += kTiles) {
-    const int num_tiles = min(kTiles, tiles.end - tile);
+  for (int group = 0; group < tiles.count; group += kTiles) {
+    const int num_tiles = min(kTiles, tiles.count - group);
     Factors factors[2] = {};
     const auto load_factors = [&](int r, const Output& o, int row) {
       if (kIsGated) {
-        factors[0] = LoadFactors(p.call, tile + o.i / 8, o.i % 8, row);
-        factors[1] = LoadFactors(p.call, tile + o.i / 8, o.i % 8 + 8, row);
+        const int tile = tiles.At(group) + o.i / 8;
+        factors[0] = LoadFactors(p.call, tile, o.i % 8, row);
+        factors[1] = LoadFactors(p.call, tile, o.i % 8 + 8, row);
       } else {
-        factors[0] = LoadFactors(p.call, tile + r, o.i, row);
+        factors[0] = LoadFactors(p.call, tiles.At(group + r), o.i, row);
       }
     };
     if (kTokenTiles == 1) {  // early; a warp finishes at most one of a group
@@ -199,9 +200,9 @@ __device__ __forceinline__ void WalkTiles(const Plan& p, const BlockRows& mine, 
           if (kTokenTiles > 1) load_factors(r, o, row);
           exchange.BeginRead();
           if (kIsGated) {
-            StoreGated(p.call, to, factors[0], factors[1], tile, row, o, exchange);
+            StoreGated(p.call, to, factors[0], factors[1], tiles.At(group), row, o, exchange);
           } else {
-            StoreTile(p.call, to, factors[0], tile + r, row, o, exchange);
+            StoreTile(p.call, to, factors[0], tiles.At(group + r), row, o, exchange);
           }
         }
         exchange.Next();

@@ -11,14 +11,14 @@ namespace fourstep::cuda {
 namespace {
 
 // Stages as (offset, bytes), walked as the loops over groups, slices and tiles of WalkTiles do.
-std::vector<std::pair<int64_t, int>> StagesOf(const StreamedLinear& l, const TileRange& tiles, int warp) {
+std::vector<std::pair<int64_t, int>> StagesOf(const StreamedLinear& l, const BlockTiles& tiles, int warp) {
   std::vector<std::pair<int64_t, int>> stages;
-  for (int group = tiles.first; group < tiles.end; group += l.group_tiles) {
+  for (int group = 0; group < tiles.count; group += l.group_tiles) {
     for (int slice = 0; slice < l.num_slices; ++slice) {
       const Run run = RunOf(l.num_units, l.slice_units, slice, warp);
-      for (int tile = group; tile < std::min(group + l.group_tiles, tiles.end); ++tile) {
+      for (int i = group; i < std::min(group + l.group_tiles, tiles.count); ++i) {
         for (int unit = run.begin; unit < run.end; unit += l.stage_units) {
-          stages.emplace_back((int64_t{tile} * l.num_units + unit) * l.unit_bytes,
+          stages.emplace_back((int64_t{tiles.At(i)} * l.num_units + unit) * l.unit_bytes,
                               std::min(l.stage_units, run.end - unit) * l.unit_bytes);
         }
       }
@@ -47,8 +47,8 @@ TEST(WeightStream, FetchesWhatIsMultiplied) {
         for (const int num_blocks : {1, 2, 5, 132}) {
           std::vector<int> seen(static_cast<size_t>(num_tiles * num_units));
           for (int block = 0; block < num_blocks; ++block) {
-            const TileRange tiles = TilesOf(num_tiles, granule, block, num_blocks);
-            EXPECT_EQ(tiles.first % granule, 0);
+            const BlockTiles tiles = TilesOf(num_tiles, granule, block, num_blocks);
+            for (int i = 0; i < tiles.count; ++i) EXPECT_EQ(tiles.At(i) % granule, i % granule);
             for (int warp = 0; warp < kWarps; ++warp) {
               WeightStream stream(l, tiles, warp);
               for (const auto& [offset, bytes] : StagesOf(l, tiles, warp)) {
