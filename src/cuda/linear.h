@@ -1,8 +1,9 @@
 // y = alpha (W x) + bias for any number of rows, with the epilogues that decoder layers need.
 //
-// One structure serves every format and any number of rows, so that the order of a row's sum depends on the
-// shape of the matrix alone: 16 warps of a block share the inputs of a tile of 16 outputs, each sums its
-// units in order on the tensor cores, and their sums are added in the order of the warps.
+// Two kernels serve every format: one streams weights past the inputs of a few rows (linear_tiles.cuh), one
+// takes both through shared memory for many rows (gemm.cuh). The order of a row's sum depends on the shape of
+// the matrix alone: a tile of 16 outputs is summed in 16 runs of units on the tensor cores, and the sums of
+// the runs are added in their order.
 #pragma once
 
 #include <cuda_runtime.h>

@@ -3,8 +3,8 @@
 
 #include <cstdint>
 
+#include "cuda/linear_epilogue.cuh"
 #include "cuda/linear_plan.cuh"
-#include "cuda/row_form.cuh"
 #include "cuda/shared_barrier.cuh"
 
 namespace fourstep::cuda {
@@ -29,14 +29,14 @@ struct Output {
   int token;  // row of the batch within the token tile
 };
 
-// The sum of packed row i over all warps, in an order that nothing changes: warps 0, 4, 8, 12, then those of
-// the next residue, and these four in pairs.
+// The sum of packed row i over all warps, in their order: that of GemmKernel too, which sums the runs of all
+// warps itself.
 __device__ __forceinline__ float SumWarps(const float* sums, int i, int token, int log_pairs) {
   const float* at = sums + (((i % 8) << log_pairs) + token / 2) * 4 + i / 8 * 2 + token % 2;
-  float quarters[4] = {};
+  float sum = 0;
 #pragma unroll
-  for (int warp = 0; warp < kWarps; ++warp) quarters[warp % 4] += at[(warp * 32) << log_pairs];
-  return (quarters[0] + quarters[1]) + (quarters[2] + quarters[3]);
+  for (int warp = 0; warp < kWarps; ++warp) sum += at[(warp * 32) << log_pairs];
+  return sum;
 }
 
 // How sums go from the warps that multiply to those that finish a tile, which take turns: nobody else waits.
@@ -51,8 +51,8 @@ class SumExchange {
   // One thread of the block, which meets before the exchange is used.
   __device__ static void Init(const uint64_t* barriers, int log_pairs) {
     for (int b = 0; b < kBuffers; ++b) {
-      SharedBarrier(barriers + b).Init(kWarps);
-      SharedBarrier(barriers + kBuffers + b).Init(1u << log_pairs);
+      SharedBarrier(barriers + b).Init(kWarps * kWarpArrivals);
+      SharedBarrier(barriers + kBuffers + b).Init(kWarpArrivals << log_pairs);
     }
   }
 
@@ -69,9 +69,9 @@ class SumExchange {
   __device__ void BeginWrite() const {
     if (count_ >= kBuffers) Barrier(kBuffers).Wait(static_cast<uint32_t>(count_ / kBuffers - 1) & 1u);
   }
-  __device__ void EndWrite() const { Arrive(Barrier(0)); }
+  __device__ void EndWrite() const { ArriveAsWarp(Barrier(0)); }
   __device__ void BeginRead() const { Barrier(0).Wait(static_cast<uint32_t>(count_ / kBuffers) & 1u); }
-  __device__ void EndRead() const { Arrive(Barrier(kBuffers)); }
+  __device__ void EndRead() const { ArriveAsWarp(Barrier(kBuffers)); }
   __device__ void Next() { ++count_; }
 
  private:
@@ -81,49 +81,16 @@ class SumExchange {
     b.at += 8u * static_cast<uint32_t>(first + buffer());
     return b;
   }
-  __device__ static void Arrive(const SharedBarrier& barrier) {
-    __syncwarp();
-    if (threadIdx.x % kWarpLanes == 0) barrier.Arrive();
-  }
   SharedBarrier full_;
   int log_pairs_, warp_, count_ = 0;
 };
 
-// What an output's sum is combined with, loaded while the units of its tile are still being summed.
-struct Factors {
-  float alpha, added;  // added: the bias, and for kResidual what the output is added to
-};
-__device__ __forceinline__ Factors LoadFactors(const LinearCall& c, int tile, int i, int row) {
-  Factors f{};
-  if (row >= c.num_rows) return f;
-  const int packed = tile * kTileOutputs + i;
-  f.alpha = c.linear.alpha[packed];
-  if (c.linear.bias != nullptr) f.added = c.linear.bias[packed];
-  if (c.epilogue == Epilogue::kResidual) {
-    const int output = OutputOfRow(c.linear, packed);
-    if (output >= 0)
-      f.added +=
-          BFloat16::Decode({static_cast<const uint16_t*>(c.out)[int64_t{row} * c.out_stride + output]});
-  }
-  return f;
-}
-__device__ __forceinline__ float Finish(const Factors& f, float sum) {
-  return f.alpha * sum + f.added;
-}
-
 // `sums`: of the tile; `row` of the batch.
 __device__ __forceinline__ void StoreTile(const LinearCall& c, const float* sums, const Factors& factors,
                                           int tile, int row, const Output& o, const SumExchange& exchange) {
-  const float y = Finish(factors, SumWarps(sums, o.i, o.token, exchange.log_pairs()));
+  const float sum = SumWarps(sums, o.i, o.token, exchange.log_pairs());
   exchange.EndRead();
-  const int output = OutputOfRow(c.linear, tile * kTileOutputs + o.i);
-  if (row >= c.num_rows || output < 0) return;
-  const int64_t at = int64_t{row} * c.out_stride + output;
-  if (c.epilogue == Epilogue::kLogits) {
-    static_cast<float*>(c.out)[at] = y;
-  } else {
-    static_cast<uint16_t*>(c.out)[at] = BFloat16::Encode(y).bits;
-  }
+  StoreOutput(c, factors, sum, tile * kTileOutputs + o.i, row);
 }
 
 // `sums` of tiles `tile` and `tile + 1`, which hold 16 outputs: those of a token are 16 lanes next to each
@@ -135,17 +102,7 @@ __device__ __forceinline__ void StoreGated(const LinearCall& c, const float* sum
   const float gate = Finish(gate_factors, SumWarps(pair, o.i % 8, o.token, exchange.log_pairs()));
   const float up = Finish(up_factors, SumWarps(pair, o.i % 8 + 8, o.token, exchange.log_pairs()));
   exchange.EndRead();
-  const int output = tile * 8 + o.i;
-  const bool exists = row < c.num_rows && output < c.linear.pair_outputs;
-  float y[1] = {exists ? RoundForConsumer(gate / (1.0f + expf(-gate)) * up, output, c.form) : 0.0f};
-  if (c.form.is_nvfp4) {
-    float amax = fabsf(y[0]);
-    for (int distance = 8; distance > 0; distance /= 2)
-      amax = fmaxf(amax, __shfl_xor_sync(kAllLanes, amax, distance));
-    QuantizePartOfBlock(y, amax, c.form.inverse_scale);
-  }
-  if (exists)
-    static_cast<uint16_t*>(c.out)[int64_t{row} * c.out_stride + output] = BFloat16::Encode(y[0]).bits;
+  StoreGatedOutput(c, gate, up, tile * 8 + o.i, row);
 }
 
 // Bytes of the buffers of an exchange, of tiles or of gated pairs.

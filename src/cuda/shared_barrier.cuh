@@ -25,7 +25,11 @@ struct SharedBarrier {
   // Whether the phase of `parity` (0 for the first, then 1, ...) has ended.
   __device__ bool Test(uint32_t parity) const {
     uint32_t done;
+#ifdef FOURSTEP_RACECHECK
+    asm volatile("{.reg .pred p; mbarrier.try_wait.parity.shared.b64 p, [%1], %2; selp.u32 %0, 1, 0, p;}"
+#else
     asm volatile("{.reg .pred p; mbarrier.test_wait.parity.shared.b64 p, [%1], %2; selp.u32 %0, 1, 0, p;}"
+#endif
                  : "=r"(done)
                  : "r"(at), "r"(parity)
                  : "memory");
@@ -46,6 +50,19 @@ struct SharedBarrier {
 #endif
   }
 };
+
+// How often a warp arrives, once all its lanes have come: by one lane, after a barrier of the warp. That
+// order is unknown to compute-sanitizer's racecheck (13.0), which sees hazards in it; built with
+// FOURSTEP_RACECHECK, every lane arrives for itself.
+#ifdef FOURSTEP_RACECHECK
+inline constexpr uint32_t kWarpArrivals = kWarpLanes;
+#else
+inline constexpr uint32_t kWarpArrivals = 1;
+#endif
+__device__ __forceinline__ void ArriveAsWarp(const SharedBarrier& barrier) {
+  __syncwarp();
+  if (threadIdx.x % kWarpLanes < kWarpArrivals) barrier.Arrive();
+}
 
 // After Init, by the threads that did it: asynchronous copies see the barriers too.
 __device__ __forceinline__ void BarriersAreReady() {

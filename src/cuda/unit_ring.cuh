@@ -38,7 +38,7 @@ struct RingMemory {
 #endif
     for (int i = warp * stages; i < (warp + 1) * stages; ++i) {
       SharedBarrier(full + i).Init(kCopies);
-      SharedBarrier(free + i).Init(1);
+      SharedBarrier(free + i).Init(kWarpArrivals);
     }
     BarriersAreReady();
   }
@@ -63,8 +63,7 @@ class UnitRing {
   // them before an asynchronous copy into the stage, and without it BF16 linears summed parts of later units.
   __device__ void Release() {
     AsyncCopiesComeLater();
-    __syncwarp();
-    if (threadIdx.x % kWarpLanes == 0) Barrier(free_offset_).Arrive();
+    ArriveAsWarp(Barrier(free_offset_));
     if (++slot_ == stages_) {
       slot_ = 0;
       parity_ ^= 1;

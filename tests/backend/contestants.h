@@ -18,11 +18,11 @@ namespace fourstep {
 struct Contestant {
   std::string name;
   bool has_threads;  // its results must not depend on their number
-  std::function<std::unique_ptr<Backend>(int32_t num_threads)> make;  // of 80 rows a step
+  std::function<std::unique_ptr<Backend>(int32_t num_threads)> make;  // of 144 rows a step
 };
 
 inline std::vector<Contestant> Contestants() {
-  constexpr int32_t kMaxRows = 80;
+  constexpr int32_t kMaxRows = 144;
   std::vector<Contestant> all;
   for (const char* path : {"portable", "avx2", "avx512-vnni"}) {
     if (cpu::FindKernels(path) == nullptr) continue;

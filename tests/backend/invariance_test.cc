@@ -1,5 +1,6 @@
 // A sequence's logits are the same bit for bit whatever runs beside it, wherever its cache lies, however its
 // prompt was cut and whatever the number of threads. And small things of the backends' life.
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -165,6 +166,69 @@ TEST(Invariance, LargeLinears) {
         first.resize(alone.size());
         EXPECT_TRUE(first == alone) << contestant.name << " " << NumericsName(numerics) << ", " << num_rows
                                     << " rows";
+      }
+    }
+  }
+}
+
+// Outputs of a linear, of the same added to the rows, and of a gated one in the form of a consumer.
+struct RowOutputs {
+  std::vector<float> linear, residual, gated;
+};
+
+// n is the width of the rows too: [num_rows, n] each.
+RowOutputs OutputsOfRows(Backend& b, const RandomWeight& w, const RandomWeight& up, const RandomWeight& down,
+                         Numerics numerics, const RandomWeight& table, int32_t n, int32_t num_rows) {
+  const std::vector<LinearWeight> gate_up = {w.view(), up.view()};
+  const LinearWeight consumer = down.view();
+  const LinearId linear = b.AddLinear({gate_up.data(), 1}, numerics), pair = b.AddLinear(gate_up, numerics),
+                 reader = b.AddLinear({&consumer, 1}, numerics);
+  const EmbeddingId embedding = b.AddEmbedding(table.view());
+  const VectorId norm = b.AddVector(std::vector<float>(static_cast<size_t>(n), 1.0f));
+  const ActivationId x = b.AddActivation(n), input = b.AddActivation(n), y = b.AddActivation(n);
+  BatchRows rows;
+  for (int32_t r = 0; r < num_rows; ++r) rows.Add(r, 0, r, false);
+  const Batch batch = rows.view();
+  RowOutputs outputs;
+  b.BeginStep(batch);
+  b.Embed(x, embedding);
+  b.Norm(input, x, norm, 1e-6f, linear);
+  b.Linear(y, input, linear);
+  outputs.linear = b.ReadActivation(y);
+  b.GatedLinear(y, input, pair, reader);
+  outputs.gated = b.ReadActivation(y);
+  b.LinearResidual(x, input, linear);
+  outputs.residual = b.ReadActivation(x);
+  b.EndStep();
+  return outputs;
+}
+
+// Many rows of many outputs are another kernel of the GPU: its blocks end within these rows, outputs and
+// inputs, which it takes in the order of slices.
+TEST(Invariance, ManyRows) {
+  constexpr int32_t kWidth = 5552, kMost = 144;
+  std::vector<Contestant> gpus = Contestants();
+  std::erase_if(gpus, [](const Contestant& c) { return c.has_threads; });
+  if (gpus.empty()) GTEST_SKIP() << "no GPU";
+  for (const Numerics numerics : {Numerics::kW4A4, Numerics::kBf16}) {
+    const auto format = numerics == Numerics::kBf16 ? WeightFormat::kBf16 : WeightFormat::kNvFp4;
+    const RandomWeight w(kWidth, kWidth, {.format = format}, 1), up(kWidth, kWidth, {.format = format}, 2),
+        down(16, kWidth, {.format = format}, 3);
+    const RandomWeight table(kMost, kWidth, {.format = WeightFormat::kBf16, .scale = 1}, 4);
+    for (const Contestant& contestant : gpus) {
+      const auto run = [&](int32_t num_rows) {
+        return OutputsOfRows(*contestant.make(2), w, up, down, numerics, table, kWidth, num_rows);
+      };
+      const RowOutputs all = run(kMost);
+      for (const int32_t num_rows : {1, 8, 33, 80, 129, 143}) {
+        SCOPED_TRACE(fmt::format("{} {}, {} rows", contestant.name, NumericsName(numerics), num_rows));
+        const RowOutputs some = run(num_rows);
+        const auto begins_alike = [](const std::vector<float>& a, const std::vector<float>& b) {
+          return std::equal(a.begin(), a.end(), b.begin());
+        };
+        EXPECT_TRUE(begins_alike(some.linear, all.linear));
+        EXPECT_TRUE(begins_alike(some.residual, all.residual));
+        EXPECT_TRUE(begins_alike(some.gated, all.gated));
       }
     }
   }

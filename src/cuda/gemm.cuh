@@ -1,0 +1,279 @@
+// A linear for many rows, as prefill has them: a block takes 128 outputs of some rows, all inputs of both
+// pass through its shared memory, and every unit of weights is decoded once for the rows of a warp.
+//
+// The sums are those of the kernel for few rows, bit for bit: a warp sums what that kernel's 16 warps sum,
+// run by run, by the same operations in the same order.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+
+#include "cuda/linear_epilogue.cuh"
+#include "cuda/linear_plan.cuh"
+#include "cuda/shared_barrier.cuh"
+
+namespace fourstep::cuda {
+
+// Of the warps of a block, four share the outputs and two the rows.
+constexpr int kGemmOutputWarps = 4, kGemmRowWarps = 2,
+              kGemmThreads = kGemmOutputWarps * kGemmRowWarps * kWarpLanes;
+constexpr int kWarpTiles = 2, kGemmTiles = kWarpTiles * kGemmOutputWarps,
+              kGemmOutputs = kGemmTiles * kTileOutputs;
+
+// Begins to copy 16 bytes to shared memory at `to`; zeros where `exists` is false.
+__device__ __forceinline__ void CopyAsync(uint32_t to, const void* from, bool exists) {
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(to), "l"(from), "r"(exists ? 16 : 0)
+               : "memory");
+}
+
+// kTokenTiles: of eight rows each, of a warp.
+template <class UnitType, int kTokenTiles>
+class GemmBlock {
+ public:
+  using Unit = UnitType;
+  static constexpr int kRows = kGemmRowWarps * kTokenTiles * kTokens;
+  // A stage holds some units of all tiles and rows. 64 rows fit an SM twice.
+  static constexpr int kStageUnits = Unit::kStageUnits > 1 ? 2 : 1, kStages = kTokenTiles > 4 ? 3 : 4;
+  static constexpr int kWeightBytes = kGemmTiles * Unit::kBytes, kInputBytes = kRows * kUnitInputs * 2;
+  static constexpr int kUnitBytes = kWeightBytes + kInputBytes, kStageBytes = kStageUnits * kUnitBytes;
+  static constexpr int kBlocksPerSm = Unit::kStageUnits > 1 && kTokenTiles <= 4 ? 2 : 1;
+  // Pieces of 16 bytes: of a tile's unit, of a row's unit; and how many of each a thread copies.
+  static constexpr int kTileChunks = Unit::kBytes / 16, kRowChunks = kUnitInputs / 8;
+  static constexpr int kWeightCopies = (kGemmTiles * kTileChunks + kGemmThreads - 1) / kGemmThreads;
+  static constexpr int kCopyRows = kGemmThreads / kRowChunks, kInputCopies = kRows / kCopyRows;
+  static_assert(kCopyRows % kTokens == 0);
+  // Sums of a row; the lanes of a warp touch different banks.
+  static constexpr int kSumStride = kGemmOutputs + 4;
+  static constexpr int kSumBytes = kRows * kSumStride * static_cast<int>(sizeof(float));
+
+  static constexpr int kStagesBytes = std::max(kStages * kStageBytes, kSumBytes);
+
+  // Of shared memory: stages, which make room for sums at the end, and the order of units.
+  static constexpr int Bytes(int num_units) {
+    return kStagesBytes + (num_units + kStages * kStageUnits) * static_cast<int>(sizeof(uint16_t));
+  }
+
+  // Blocks of the same weights are neighbours.
+  __device__ GemmBlock(const Plan& p, uint8_t* memory)
+      : p_(p),
+        memory_(memory),
+        order_(reinterpret_cast<uint16_t*>(memory + kStagesBytes)),
+        first_row_(static_cast<int>(blockIdx.x) * kRows),
+        first_tile_(static_cast<int>(blockIdx.y) * kGemmTiles) {
+    const int thread = static_cast<int>(threadIdx.x), row = thread / kRowChunks, chunk = thread % kRowChunks;
+#pragma unroll
+    for (int j = 0; j < kWeightCopies; ++j) {
+      const int i = thread + j * kGemmThreads;
+      // What lies beyond the matrix is replaced by its last tile, and not used.
+      const int tile = min(i / kTileChunks, p.call.linear.num_tiles - 1 - first_tile_);
+      weight_offsets_[j] = tile * p.call.linear.num_units * Unit::kBytes + i % kTileChunks * 16;
+    }
+    input_offset_ = row * p.call.x_stride + chunk * 8;
+    input_place_ = kWeightBytes + Place(row, chunk);
+    num_copy_rows_ = p.call.num_rows - first_row_ - row;
+  }
+
+  __device__ __forceinline__ void Run() {
+    OrderUnits();
+    __syncthreads();
+    for (int stage = 0; stage < kStages - 1; ++stage) Fetch(Entries(order_ + stage * kStageUnits), stage);
+    float total[kWarpTiles][kTokenTiles][4] = {}, sums[kWarpTiles][kTokenTiles][4] = {};
+    const int num_units = p_.call.linear.num_units;
+    for (int first = 0, stage = 0; first < num_units; first += kStageUnits) {
+      const Entries now(order_ + first), ahead(order_ + first + (kStages - 1) * kStageUnits);
+      asm volatile("cp.async.wait_group %0;" ::"n"(kStages - 2) : "memory");
+      __syncthreads();  // these units are there, and the stage of those before them is free
+#pragma unroll
+      for (int i = 0; i < kStageUnits; ++i) {
+        if (first + i == num_units) break;
+        Multiply(memory_ + stage * kStageBytes + i * kUnitBytes, sums);
+        if (i == 0) Fetch(ahead, stage == 0 ? kStages - 1 : stage - 1);
+        if ((now.of[i] & kEndsRuns) != 0) AddTo(total, sums);
+      }
+      stage = stage + 1 == kStages ? 0 : stage + 1;
+    }
+    __syncthreads();
+    KeepSums(total);
+    __syncthreads();
+    p_.call.epilogue == Epilogue::kGated ? StoreGated() : Store();
+  }
+
+ private:
+  static constexpr int kEndsRuns = 1 << 15, kNoUnit = kEndsRuns - 1;
+  // Of the order, those of a stage; loaded long before they are used.
+  struct Entries {
+    int of[kStageUnits];
+    __device__ explicit Entries(const uint16_t* order) {
+#pragma unroll
+      for (int i = 0; i < kStageUnits; ++i) of[i] = order[i];
+    }
+  };
+
+  // The order in which the kernel for few rows sums: the runs of a warp, slice by slice, then those of the
+  // next. A thread writes those of a warp.
+  __device__ __forceinline__ void OrderUnits() const {
+    const int warp = static_cast<int>(threadIdx.x);
+    if (warp >= kWarps) return;
+    int at = 0;
+    for (int slice = 0; slice < p_.num_slices; ++slice)
+      at += p_.RunOf(slice, warp).begin - slice * p_.slice_units;
+    const int begin = at;
+    for (int slice = 0; slice < p_.num_slices; ++slice) {
+      const cuda::Run run = p_.RunOf(slice, warp);
+      for (int unit = run.begin; unit < run.end; ++unit) order_[at++] = static_cast<uint16_t>(unit);
+    }
+    if (at > begin) order_[at - 1] |= kEndsRuns;
+    static_assert(kStages * kStageUnits <= kWarps);
+    if (warp < kStages * kStageUnits) order_[p_.call.linear.num_units + warp] = kNoUnit;
+  }
+  __device__ static int Warp() {
+    return static_cast<int>(threadIdx.x) / kWarpLanes;
+  }
+  __device__ static int Lane() {
+    return static_cast<int>(threadIdx.x) % kWarpLanes;
+  }
+  __device__ static int FirstTile() {  // of this warp, within the block
+    return Warp() % kGemmOutputWarps * kWarpTiles;
+  }
+  __device__ static int FirstTokenTile() {
+    return Warp() / kGemmOutputWarps * kTokenTiles;
+  }
+
+  // Begins to bring units to a stage, and commits them, even if there are none.
+  __device__ __forceinline__ void Fetch(const Entries& entries, int stage) const {
+    const uint32_t to = SharedAddress(memory_) + static_cast<uint32_t>(stage * kStageBytes);
+#pragma unroll
+    for (int i = 0; i < kStageUnits; ++i) {
+      const int unit = entries.of[i] & ~kEndsRuns;
+      if (unit != kNoUnit) FetchUnit(unit, to + static_cast<uint32_t>(i * kUnitBytes));
+    }
+    asm volatile("cp.async.commit_group;" ::: "memory");
+  }
+  __device__ __forceinline__ void FetchUnit(int unit, uint32_t to) const {
+    const LinearView& v = p_.call.linear;
+    const uint8_t* weights = v.units + (int64_t{first_tile_} * v.num_units + unit) * Unit::kBytes;
+    const uint16_t* inputs = p_.call.x + int64_t{first_row_} * p_.call.x_stride + unit * kUnitInputs;
+#pragma unroll
+    for (int j = 0; j < kWeightCopies; ++j) {
+      const int i = static_cast<int>(threadIdx.x) + j * kGemmThreads;
+      if (i < kGemmTiles * kTileChunks)
+        CopyAsync(to + static_cast<uint32_t>(16 * i), weights + weight_offsets_[j], true);
+    }
+#pragma unroll
+    for (int row = 0; row < kRows; row += kCopyRows)
+      CopyAsync(to + static_cast<uint32_t>(input_place_ + Place(row, 0)),
+                inputs + input_offset_ + row * p_.call.x_stride, row < num_copy_rows_);
+  }
+  // Where 16 bytes (eight inputs) of a row stand in a unit, in bytes: the eight of a row lie together, dealt
+  // so that copies and loads of a warp touch all banks alike. Eight rows are a token tile.
+  __device__ static int Place(int row, int chunk) {
+    return (row * kRowChunks + (chunk ^ row % kTokens)) * 16;
+  }
+
+  __device__ __forceinline__ void Multiply(const uint8_t* stage,
+                                           float (&sums)[kWarpTiles][kTokenTiles][4]) const {
+    const uint8_t* weights = stage + FirstTile() * Unit::kBytes;
+    const uint8_t* inputs = stage + kWeightBytes + Place(FirstTokenTile() * kTokens, 0);
+    const int g = Lane() / 4, t = Lane() % 4;
+    const Unit units[kWarpTiles] = {Unit(weights, Lane()), Unit(weights + Unit::kBytes, Lane())};
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      uint32_t a[kWarpTiles][2][4];
+#pragma unroll
+      for (int m = 0; m < kWarpTiles; ++m) {
+        units[m].Load(2 * half, a[m][0]);
+        units[m].Load(2 * half + 1, a[m][1]);
+      }
+#pragma unroll
+      for (int n = 0; n < kTokenTiles; ++n) {
+        const uint4 b =
+            *reinterpret_cast<const uint4*>(inputs + Place(n * kTokens, 0) + Place(g, 2 * t + half));
+#pragma unroll
+        for (int m = 0; m < kWarpTiles; ++m) Mma(sums[m][n], a[m][0], b.x, b.y);
+#pragma unroll
+        for (int m = 0; m < kWarpTiles; ++m) Mma(sums[m][n], a[m][1], b.z, b.w);
+      }
+    }
+  }
+  // Ends what one warp of the kernel for few rows sums.
+  __device__ static void AddTo(float (&total)[kWarpTiles][kTokenTiles][4],
+                               float (&sums)[kWarpTiles][kTokenTiles][4]) {
+#pragma unroll
+    for (int m = 0; m < kWarpTiles; ++m) {
+#pragma unroll
+      for (int n = 0; n < kTokenTiles; ++n) {
+#pragma unroll
+        for (int i = 0; i < 4; ++i) {
+          total[m][n][i] += sums[m][n][i];
+          sums[m][n][i] = 0;
+        }
+      }
+    }
+  }
+
+  // Sums in shared memory [kRows][kSumStride], where the lanes of a warp find outputs next to each other.
+  __device__ float* SumsAt(int row, int i) const {
+    return reinterpret_cast<float*>(memory_) + row * kSumStride + i;
+  }
+  __device__ __forceinline__ void KeepSums(const float (&total)[kWarpTiles][kTokenTiles][4]) const {
+    const int g = Lane() / 4, t = Lane() % 4;
+#pragma unroll
+    for (int m = 0; m < kWarpTiles; ++m) {
+#pragma unroll
+      for (int n = 0; n < kTokenTiles; ++n) {
+#pragma unroll
+        for (int i = 0; i < 4; ++i)
+          *SumsAt((FirstTokenTile() + n) * kTokens + 2 * t + i % 2,
+                  (FirstTile() + m) * kTileOutputs + g + i / 2 * 8) = total[m][n][i];
+      }
+    }
+  }
+
+  // Rows whose factors are loaded together: one after the other they took as long as a quarter of the units.
+  static constexpr int kRowsAtOnce = 8;
+  __device__ __forceinline__ void Store() const {
+    constexpr int kStep = kGemmThreads / kGemmOutputs;
+    static_assert(kGemmThreads % kGemmOutputs == 0 && kRows % (kStep * kRowsAtOnce) == 0);
+    const int i = static_cast<int>(threadIdx.x) % kGemmOutputs, packed = first_tile_ * kTileOutputs + i;
+    if (packed >= p_.call.linear.num_tiles * kTileOutputs) return;
+    for (int first = static_cast<int>(threadIdx.x) / kGemmOutputs; first < kRows;
+         first += kStep * kRowsAtOnce) {
+      Factors factors[kRowsAtOnce];
+#pragma unroll
+      for (int j = 0; j < kRowsAtOnce; ++j)
+        factors[j] =
+            LoadFactors(p_.call, packed / kTileOutputs, i % kTileOutputs, first_row_ + first + j * kStep);
+#pragma unroll
+      for (int j = 0; j < kRowsAtOnce; ++j)
+        StoreOutput(p_.call, factors[j], *SumsAt(first + j * kStep, i), packed,
+                    first_row_ + first + j * kStep);
+    }
+  }
+  // Gates and ups alternate by eight.
+  __device__ __forceinline__ void StoreGated() const {
+    constexpr int kOutputs = kGemmOutputs / 2;
+    const int i = static_cast<int>(threadIdx.x) % kOutputs, tile = first_tile_ + i / 8;
+    const int num_rows = tile < p_.call.linear.num_tiles ? p_.call.num_rows : 0;
+    const Factors gate_factors = LoadFactors(p_.call, tile, i % 8, p_.call.num_rows - num_rows);
+    const Factors up_factors = LoadFactors(p_.call, tile, i % 8 + 8, p_.call.num_rows - num_rows);
+#pragma unroll 4
+    for (int r = static_cast<int>(threadIdx.x) / kOutputs; r < kRows; r += kGemmThreads / kOutputs) {
+      const int row = first_row_ + r, at = i / 8 * kTileOutputs + i % 8;
+      const float gate = Finish(gate_factors, *SumsAt(r, at)), up = Finish(up_factors, *SumsAt(r, at + 8));
+      StoreGatedOutput(p_.call, gate, up, tile * 8 + i % 8, row < num_rows ? row : p_.call.num_rows);
+    }
+  }
+
+  const Plan& p_;
+  uint8_t* memory_;
+  // [num_units]: in which units are summed, kEndsRuns set in the last of a warp's; then kNoUnit for the
+  // stages that are fetched ahead.
+  uint16_t* order_;
+  int first_row_, first_tile_;
+  // What this thread copies of the block's tiles (in bytes) and rows (in values), where it puts that of its
+  // first row, and how many rows there are from that on.
+  int weight_offsets_[kWeightCopies];
+  int input_offset_, input_place_, num_copy_rows_;
+};
+
+}  // namespace fourstep::cuda
