@@ -124,6 +124,84 @@ TEST(Invariance, BatchSlotChunkAndThreads) {
   }
 }
 
+struct AttentionCase {
+  AttentionShape shape;
+  int32_t block_tokens, first, length;  // attention is computed for positions first .. length - 1
+};
+
+// Outputs for sequence 0, of which a step has `chunk` rows. With `has_others`, a step has the next row of a
+// second sequence before them, and the next five of a third one behind.
+std::vector<float> RunAttention(Backend& b, const AttentionCase& c, int32_t chunk, bool has_others) {
+  constexpr int32_t kVocab = 61, kSlot = 1, kMaxRows = 80, kSlots = 3;
+  const AttentionShape& a = c.shape;
+  const RandomWeight table(kVocab, a.qkv_width(), {.format = WeightFormat::kBf16, .scale = 1.5f}, 31);
+  const EmbeddingId embedding = b.AddEmbedding(table.view());
+  const ActivationId qkv = b.AddActivation(a.qkv_width()), out = b.AddActivation(a.num_heads * a.head_dim);
+  RopeTable rope;
+  for (int32_t i = 0; i < a.head_dim / 2; ++i)
+    rope.inv_freq.push_back(std::pow(1e4f, -2.0f * static_cast<float>(i) / static_cast<float>(a.head_dim)));
+  const int32_t blocks = (c.length + c.block_tokens - 1) / c.block_tokens;
+  b.AllocateKvCache({.num_layers = 1,
+                     .attention = a,
+                     .num_blocks = kSlots * blocks,
+                     .block_tokens = c.block_tokens,
+                     .max_slots = kSlots},
+                    rope);
+  std::vector<float> results;
+  int32_t done_before = 0, done_behind = 0;
+  for (int32_t at = 0; at < c.length;) {
+    const bool attends = at >= c.first;
+    BatchRows rows;
+    rows.SetTables(kSlots, blocks, 5);
+    const auto add = [&](int32_t slot, int32_t& done, int32_t count) {
+      for (; count > 0 && done < c.length; --count, ++done)
+        rows.Add(slot, done, TokenAt(slot, done, kVocab), false);
+    };
+    if (attends && has_others) add(kSlot - 1, done_before, 1);
+    const auto row = static_cast<ptrdiff_t>(rows.tokens.size());
+    const int32_t first = at;
+    add(kSlot, at, attends ? chunk : std::min(kMaxRows, c.first - at));
+    const ptrdiff_t count = at - first;
+    if (attends && has_others) add(kSlot + 1, done_behind, 5);
+    const Batch batch = rows.view();
+    b.BeginStep(batch);
+    b.Embed(qkv, embedding);
+    b.RotateAndAppend(qkv, 0, {}, {}, 1e-6f);
+    if (attends) b.Attention(out, qkv, 0, {});
+    b.EndStep();
+    if (!attends) continue;
+    const std::vector<float> all = b.ReadActivation(out);
+    const ptrdiff_t width = a.num_heads * a.head_dim;
+    results.insert(results.end(), all.begin() + row * width, all.begin() + (row + count) * width);
+  }
+  return results;
+}
+
+// Rows of one sequence that stand together may share what they read of it. The long contexts are there
+// because the GPU shares contexts out by their length, in another way from 256 groups of 16 positions on.
+TEST(Invariance, AttentionInChunks) {
+  for (const AttentionCase& c : std::vector<AttentionCase>{{{4, 4, 64}, 16, 0, 100},
+                                                           {{6, 2, 24}, 9, 30, 150},
+                                                           {{8, 2, 128}, 16, 230, 330},
+                                                           {{8, 1, 80}, 48, 100, 180},
+                                                           {{20, 1, 64}, 16, 120, 190},
+                                                           {{2, 1, 64}, 16, 4060, 4130},
+                                                           {{3, 1, 128}, 40, 3400, 3440}}) {
+    for (const Contestant& contestant : Contestants()) {
+      SCOPED_TRACE(contestant.name + " " + std::to_string(c.shape.num_heads) + " heads, up to " +
+                   std::to_string(c.length));
+      const std::vector<float> alone = RunAttention(*contestant.make(2), c, 1, false);
+      for (const int32_t chunk : {3, 16, 17, 64, 80}) {
+        EXPECT_TRUE(RunAttention(*contestant.make(2), c, chunk, false) == alone) << "chunks of " << chunk;
+      }
+      for (const int32_t chunk : {1, 10, 70}) {
+        EXPECT_TRUE(RunAttention(*contestant.make(2), c, chunk, true) == alone)
+            << "chunks of " << chunk << " among others";
+      }
+    }
+  }
+}
+
 // [num_rows, n]: a linear of the rows of a table.
 std::vector<float> LinearOfRows(Backend& b, const RandomWeight& w, Numerics numerics,
                                 const RandomWeight& table, int64_t k, int64_t n, int32_t num_rows) {
