@@ -9,13 +9,18 @@
 namespace fourstep::cuda {
 namespace {
 
-// One warp a head of a row: q heads, then k heads, then v heads.
+constexpr int kRotateWarps = 8, kRotateThreads = kRotateWarps * kWarpLanes;
+
+// One warp a head of a row, blockIdx.x: q heads, then k heads, then v heads.
 template <int kDims>
-__global__ void RotateAndAppendKernel(CacheView c, RowsView qkv, StepView step, HeadNorms norms) {
+__global__ __launch_bounds__(kRotateThreads) void RotateAndAppendKernel(CacheView c, RowsView qkv,
+                                                                        StepView step, HeadNorms norms) {
   LetNextBegin();
   WaitForPrevious();
-  const int row = static_cast<int>(blockIdx.x), head = static_cast<int>(blockIdx.y),
-            lane = static_cast<int>(threadIdx.x);
+  const int row = static_cast<int>(blockIdx.x), warp = static_cast<int>(threadIdx.x) / kWarpLanes,
+            head = static_cast<int>(blockIdx.y) * kRotateWarps + warp,
+            lane = static_cast<int>(threadIdx.x) % kWarpLanes;
+  if (head >= c.num_heads + 2 * c.num_kv_heads) return;
   const int position = step.positions[row];
   uint16_t* x = qkv.values + int64_t{row} * qkv.stride + head * c.head_dim;
   const CachePlace at =
@@ -91,11 +96,12 @@ int64_t WorkspaceCounters(const CacheView& cache) {
 
 void LaunchRotateAndAppend(const CacheView& cache, RowsView qkv, const StepView& step, const HeadNorms& norms,
                            int32_t num_rows, cudaStream_t stream) {
+  const int heads = cache.num_heads + 2 * cache.num_kv_heads;
   const dim3 grid(static_cast<unsigned>(num_rows),
-                  static_cast<unsigned>(cache.num_heads + 2 * cache.num_kv_heads));
+                  static_cast<unsigned>((heads + kRotateWarps - 1) / kRotateWarps));
   ForPaddedDim(cache, [&](auto dims) {
-    Launch(RotateAndAppendKernel<decltype(dims)::value>, grid, dim3(kWarpLanes), 0, stream, cache, qkv, step,
-           norms);
+    Launch(RotateAndAppendKernel<decltype(dims)::value>, grid, dim3(kRotateThreads), 0, stream, cache, qkv,
+           step, norms);
   });
 }
 
