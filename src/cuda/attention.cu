@@ -4,12 +4,14 @@
 #include <type_traits>
 
 #include "cuda/attention_split.cuh"
+#include "cuda/attention_tile.cuh"
 #include "cuda/launch.h"
 
 namespace fourstep::cuda {
 namespace {
 
 constexpr int kRotateWarps = 8, kRotateThreads = kRotateWarps * kWarpLanes;
+constexpr unsigned kFullGrid = 128;  // blocks of TileKernel that large devices have room for at a time
 
 // One warp a head of a row, blockIdx.x: q heads, then k heads, then v heads.
 template <int kDims>
@@ -36,38 +38,93 @@ __global__ __launch_bounds__(kRotateThreads) void RotateAndAppendKernel(CacheVie
                 });
 }
 
-// Block (split, kv head and tile of its heads, row).
+// Block (split, kv head and tile of its heads, row): of those that are alone in their sequence.
 template <int kDims, bool kRotates>
 __global__ __launch_bounds__(kAttentionThreads, kDims > 128 ? 1 : 2) void AttentionKernel(
-    const __grid_constant__ AttentionCall call, StepView step, int first_row) {
+    const __grid_constant__ AttentionCall call, StepView step, const int32_t* tiles, int first) {
   LetNextBegin();
   extern __shared__ __align__(16) float memory[];
-  AttentionSplit<kDims, kRotates> split(call, step, first_row);
+  AttentionSplit<kDims, kRotates> split(call, step, tiles, first);
   if (split.exists()) split.Run(step, memory);
 }
 
+// Block (some splits or all, kv head and some of its heads, tile).
+template <int kDims>
+__global__ __launch_bounds__(kMaxTileThreads) void TileKernel(const __grid_constant__ AttentionCall call,
+                                                              StepView step, const int32_t* tiles) {
+  LetNextBegin();
+  extern __shared__ __align__(16) float memory[];
+  AttentionTile<kDims> tile(call, step, tiles, memory);
+  if (tile.exists()) tile.Run();
+}
+
+// From partial results of TileKernel to outputs. Block (row of the tile, kv head, tile).
+template <int kDims>
+__global__ __launch_bounds__(kAttentionThreads) void MergeKernel(const __grid_constant__ AttentionCall call,
+                                                                 StepView step, const int32_t* tiles) {
+  LetNextBegin();
+  const CacheView& c = call.cache;
+  const int first = tiles[2 * blockIdx.z], count = tiles[2 * blockIdx.z + 1],
+            row = first + static_cast<int>(blockIdx.x);
+  if (row >= first + count) return;
+  const int splits = SplitsOf(c, step.positions[row] + 1).count, each = c.heads_per_kv(),
+            head = static_cast<int>(blockIdx.y) * each;
+  WaitForPrevious();
+  StoreHeads<kMaxSplits>(
+      call, row, head, each,
+      {WorkspaceOf<kDims>(call, row, head), kWorkspaceStride<kDims>, kMaxSplits * kWorkspaceStride<kDims>},
+      splits, kAttentionThreads / kWarpLanes);
+}
+
+// So that blocks may have so much dynamic shared memory.
+template <class Kernel>
+void AllowBytes(const Kernel& kernel, int bytes) {
+  FOURSTEP_CUDA(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes));
+}
+
+// The most splits that a row of up to max_context positions has.
+int SplitsUpTo(const CacheView& c, int32_t max_context) {
+  const int groups = (max_context + c.block_tokens - 1) / c.block_tokens * c.groups_per_block;
+  return std::min(kMaxSplits, (groups + kMinSplitGroups - 1) / kMinSplitGroups);
+}
+
 template <int kDims, bool kRotates>
-void LaunchDims(const AttentionCall& call, const StepView& step, int32_t max_context, int32_t num_rows,
-                cudaStream_t stream) {
+void LaunchAlone(const AttentionCall& call, const StepView& step, const TileList& rows, int32_t max_context,
+                 cudaStream_t stream) {
   const CacheView& cache = call.cache;
   const auto kernel = AttentionKernel<kDims, kRotates>;
-  static const bool is_ready = [&] {
-    constexpr int kMostBytes =
-        kPairs * kTileHeads * (kPartialHeader + kDims) * static_cast<int>(sizeof(float));
-    FOURSTEP_CUDA(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kMostBytes));
-    return true;
-  }();
+  static const bool is_ready = (AllowBytes(kernel, SplitBytes<kDims>(kTileQueries)), true);
   (void)is_ready;
-  // More than one split only from kMinSplitGroups + 1 groups on, so that the largest context has the most.
-  const int groups = (max_context + cache.block_tokens - 1) / cache.block_tokens * cache.groups_per_block;
-  const int splits = std::min(kMaxSplits, (groups + kMinSplitGroups - 1) / kMinSplitGroups);
-  for (int32_t first = 0; first < num_rows; first += kAttentionRows) {
-    const dim3 grid(static_cast<unsigned>(splits),
+  for (int32_t first = 0; first < rows.num_alone; first += kAttentionRows) {
+    const dim3 grid(static_cast<unsigned>(SplitsUpTo(cache, max_context)),
                     static_cast<unsigned>(cache.num_kv_heads * HeadTiles(cache)),
-                    static_cast<unsigned>(std::min(kAttentionRows, num_rows - first)));
-    Launch(kernel, grid, dim3(kAttentionThreads), static_cast<size_t>(SplitBytes(cache)), stream, call, step,
-           first);
+                    static_cast<unsigned>(std::min(kAttentionRows, rows.num_alone - first)));
+    Launch(kernel, grid, dim3(kAttentionThreads), static_cast<size_t>(SplitBytes<kDims>(TileHeads(cache))),
+           stream, call, step, rows.tiles, first);
   }
+}
+
+template <int kDims>
+void LaunchShared(const AttentionCall& call, const StepView& step, const TileList& rows, int32_t max_context,
+                  cudaStream_t stream) {
+  const CacheView& cache = call.cache;
+  const auto kernel = TileKernel<kDims>;
+  static const bool is_ready = (AllowBytes(kernel, TileBytes<kDims>(kMaxTeamHeads)), true);
+  (void)is_ready;
+  const auto tiles = static_cast<unsigned>(rows.num_shared);
+  const auto kv_heads = static_cast<unsigned>(cache.num_kv_heads);
+  const int32_t* first = rows.tiles + 2 * rows.num_alone;
+  dim3 grid(1, kv_heads * static_cast<unsigned>(BlocksOfKvHead(cache)), tiles);
+  // Few rows do not fill the device where a block has all of their context.
+  if (rows.num_rows <= kAttentionRows) {
+    const int rounds = (SplitsUpTo(cache, max_context) + kTeams - 1) / kTeams;
+    grid.x = std::clamp(kFullGrid / (grid.y * grid.z), 1u, static_cast<unsigned>(rounds));
+  }
+  Launch(kernel, grid, dim3(static_cast<unsigned>(TileThreads(cache))),
+         static_cast<size_t>(TileBytes<kDims>(TeamHeads(cache))), stream, call, step, first);
+  if (grid.x > 1)
+    Launch(MergeKernel<kDims>, dim3(kTileRows, kv_heads, tiles), dim3(kAttentionThreads), 0, stream, call,
+           step, first);
 }
 
 // function(std::integral_constant<int, padded_dim>).
@@ -105,12 +162,15 @@ void LaunchRotateAndAppend(const CacheView& cache, RowsView qkv, const StepView&
   });
 }
 
-void LaunchAttention(const AttentionCall& call, const StepView& step, int32_t max_context, int32_t num_rows,
-                     cudaStream_t stream) {
+void LaunchAttention(const AttentionCall& call, const StepView& step, const TileList& rows,
+                     int32_t max_context, cudaStream_t stream) {
   ForPaddedDim(call.cache, [&](auto dims) {
     constexpr int kDims = decltype(dims)::value;
-    const auto launch = call.rotates ? LaunchDims<kDims, true> : LaunchDims<kDims, false>;
-    launch(call, step, max_context, num_rows, stream);
+    const auto launch = call.rotates ? LaunchAlone<kDims, true> : LaunchAlone<kDims, false>;
+    launch(call, step, rows, max_context, stream);
+    if constexpr (kDims <= kMaxTileDims) {
+      if (rows.num_shared > 0) LaunchShared<kDims>(call, step, rows, max_context, stream);
+    }
   });
 }
 

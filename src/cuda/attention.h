@@ -13,9 +13,11 @@
 namespace fourstep::cuda {
 
 inline constexpr int kGroupTokens = 16;    // positions that one warp attends to at a time
-inline constexpr int kMaxSplits = 32;      // blocks that share the context of a row
+inline constexpr int kMaxSplits = 32;      // of the context of a row
 inline constexpr int kMinSplitGroups = 8;  // groups that are worth a block
-inline constexpr int kAttentionRows = 64;  // rows of a launch
+inline constexpr int kAttentionRows = 64;  // rows of a launch whose splits have blocks of their own
+inline constexpr int kTileRows = 16;       // rows of one sequence that are computed together, at most
+inline constexpr int kMaxTileDims = 128;   // padded_dim of a cache whose rows are
 
 // One layer's cache. Keys lie by position, values by dimension within a group, as the tensor cores take them.
 struct CacheView {
@@ -61,8 +63,15 @@ struct AttentionCall {
   HeadNorms norms;  // where it rotates
 };
 
+// The rows of a step as tiles of rows that are computed together (row_tiles.h).
+struct TileList {
+  const int32_t* tiles;           // [num_alone + num_shared, 2]: first row, number; null: all rows are alone
+  int32_t num_alone, num_shared;  // tiles of one row, which come first, and others
+  int32_t num_rows;
+};
+
 // `max_context`: no row's position is larger.
-void LaunchAttention(const AttentionCall& call, const StepView& step, int32_t max_context, int32_t num_rows,
-                     cudaStream_t stream);
+void LaunchAttention(const AttentionCall& call, const StepView& step, const TileList& rows,
+                     int32_t max_context, cudaStream_t stream);
 
 }  // namespace fourstep::cuda

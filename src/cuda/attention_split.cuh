@@ -4,62 +4,48 @@
 #include <cstdint>
 
 #include "cuda/attention.h"
+#include "cuda/context_splits.h"
 #include "cuda/head_rotation.cuh"
 #include "cuda/kernel_util.cuh"
 #include "cuda/partial_attention.cuh"
-#include "cuda/row_form.cuh"
 #include "cuda/warp_attention.cuh"
 
 namespace fourstep::cuda {
 
-// Warps 2 p and 2 p + 1 take the same groups, p of kPairs, each for half of the dimensions: so that a group's
-// keys and values can all be under way at a time and still leave registers for several blocks an SM.
-constexpr int kPairs = 4, kAttentionThreads = 2 * kPairs * kWarpLanes;
+// Warps 2 p and 2 p + 1 take the groups of part p of a split, each for half of the dimensions: so that a
+// group's keys and values can all be under way at a time and still leave registers for several blocks an SM.
+constexpr int kPairs = kSplitParts, kAttentionThreads = 2 * kPairs * kWarpLanes;
 
 // Tiles of the query heads that share a kv head.
 FOURSTEP_HD int HeadTiles(const CacheView& c) {
-  return (c.heads_per_kv() + kTileHeads - 1) / kTileHeads;
+  return (c.heads_per_kv() + kTileQueries - 1) / kTileQueries;
 }
 FOURSTEP_HD int TileHeads(const CacheView& c) {
-  return c.heads_per_kv() < kTileHeads ? c.heads_per_kv() : kTileHeads;
-}
-
-// How the context of a row is shared out: a function of its length alone.
-struct Splits {
-  int num_groups, count, each;
-};
-__host__ __device__ inline Splits SplitsOf(const CacheView& c, int length) {
-  const int last = length - 1;
-  const int groups = last / c.block_tokens * c.groups_per_block + last % c.block_tokens / kGroupTokens + 1;
-  int count = (groups + kMinSplitGroups - 1) / kMinSplitGroups;
-  count = count < kMaxSplits ? count : kMaxSplits;
-  const int each = (groups + count - 1) / count;
-  return {groups, (groups + each - 1) / each, each};
+  return c.heads_per_kv() < kTileQueries ? c.heads_per_kv() : kTileQueries;
 }
 
 // Shared memory of a block, in bytes: q, and where that was later the results of the pairs [kPairs][heads of
-// a tile][header + dims].
-FOURSTEP_HD int SplitBytes(const CacheView& c) {
-  static_assert(kPairs * (kPartialHeader + 64) * sizeof(float) >= kQueryStride<64> * sizeof(uint16_t));
-  return kPairs * TileHeads(c) * (kPartialHeader + c.padded_dim) * static_cast<int>(sizeof(float));
+// a tile][kPartialStride].
+template <int kDims>
+FOURSTEP_HD int SplitBytes(int tile_heads) {
+  static_assert(kPairs * kPartialStride<kDims> * sizeof(float) >= kQueryStride<kDims> * sizeof(uint16_t));
+  return kPairs * tile_heads * kPartialStride<kDims> * static_cast<int>(sizeof(float));
 }
 
 // One of the parts of a row's context, for the query heads of a tile that share a kv head.
 template <int kDims, bool kRotates>
 class AttentionSplit {
  public:
-  // `head_tiles` of one kv head are neighbours in blockIdx.y; blockIdx.x is the part, blockIdx.z the row of
-  // the launch. What it reads was there before the step, as no two steps overlap.
-  __device__ AttentionSplit(const AttentionCall& call, const StepView& step, int first_row)
-      : call_(call),
-        c_(call.cache),
-        workspace_row_(static_cast<int>(blockIdx.z)),
-        row_(first_row + workspace_row_) {
+  // Tiles of one kv head are neighbours in blockIdx.y; blockIdx.x is the split, blockIdx.z the row of the
+  // launch, of which `first` is the first. What it reads was there before the step, as no two steps overlap.
+  __device__ AttentionSplit(const AttentionCall& call, const StepView& step, const int32_t* alone, int first)
+      : call_(call), c_(call.cache), workspace_row_(static_cast<int>(blockIdx.z)) {
+    row_ = alone != nullptr ? alone[2 * (first + workspace_row_)] : first + workspace_row_;
     const int tiles = HeadTiles(c_), each = c_.heads_per_kv();
     kv_head_ = static_cast<int>(blockIdx.y) / tiles;
     const int tile = static_cast<int>(blockIdx.y) % tiles;
-    first_head_ = kv_head_ * each + tile * kTileHeads;
-    num_heads_ = min(kTileHeads, each - tile * kTileHeads);
+    first_head_ = kv_head_ * each + tile * kTileQueries;
+    num_heads_ = min(kTileQueries, each - tile * kTileQueries);
     position_ = step.positions[row_];
     slot_ = step.slots[row_];
     table_ = step.block_tables + int64_t{slot_} * step.max_blocks;
@@ -75,7 +61,7 @@ class AttentionSplit {
   __device__ __forceinline__ void Run(const StepView& step, float* memory) {
     const Lanes at;
     auto* q = reinterpret_cast<uint16_t*>(memory);
-    WarpAttention<kDims> mine(at.warp % 2, at.lane);
+    Warp mine(at.lane);
     int group = begin_ + at.warp / 2;
     // Only the row's own key and value are made by this step. Where another kernel appends, it is the one
     // before.
@@ -87,14 +73,17 @@ class AttentionSplit {
     const float scale = 1.4426950408889634f / sqrtf(static_cast<float>(c_.head_dim));
     for (; group < end_; group += kPairs) {
       const int num_valid = ValidOf(group), next = group + kPairs;
-      mine.Score(q, num_heads_);
+      mine.Score(SharedQueries<kDims>(q, num_heads_, at.lane));
       if (next < end_) mine.LoadKeys(KeysOf(next));
-      mine.Weigh(num_valid, scale);
-      mine.Add(num_valid);
+      mine.Weigh(num_valid, num_valid, scale);
+      mine.MaskValues(num_valid);
+      mine.Add();
       if (next < end_) mine.LoadValues(ValuesOf(next));
     }
+    mine.sums.AddLanes();
     __syncthreads();  // results go where q was
-    Keep(mine, at, memory);
+    mine.sums.Store(memory + at.warp / 2 * TileHeads(c_) * kPartialStride<kDims>, kPartialStride<kDims>,
+                    num_heads_, Warp::first_dim(), at.lane);
     __syncthreads();
     Finish(memory);
   }
@@ -103,7 +92,8 @@ class AttentionSplit {
   struct Lanes {
     int warp = static_cast<int>(threadIdx.x) / kWarpLanes, lane = static_cast<int>(threadIdx.x) % kWarpLanes;
   };
-  static constexpr int kStride = kPartialHeader + kDims;
+  static constexpr int kStride = kWorkspaceStride<kDims>;
+  using Warp = WarpAttention<kDims, kDims / 2, 1>;
 
   // Index of a group of the cache, by that of the row's.
   __device__ int64_t GroupAt(int group) const {
@@ -114,7 +104,7 @@ class AttentionSplit {
   __device__ const uint16_t* ValuesOf(int group) const {
     return c_.v + GroupAt(group) * kGroupTokens * kDims;
   }
-  __device__ void Load(WarpAttention<kDims>& mine, int group) const {
+  __device__ void Load(Warp& mine, int group) const {
     const int64_t at = GroupAt(group) * kGroupTokens * kDims;
     mine.LoadKeys(c_.k + at);
     mine.LoadValues(c_.v + at);
@@ -149,93 +139,43 @@ class AttentionSplit {
         uint16_t* to = q + head * kQueryStride<kDims>;
         NormAndRotate(c_, qkv + (first_head_ + head) * c_.head_dim, q_norm, call_.norms.epsilon, rotation,
                       at.lane, [&](int i, uint16_t bits) { to[i] = bits; });
+        for (int i = c_.head_dim + at.lane; i < kDims; i += kWarpLanes) to[i] = 0;
       }
     } else {
-      for (int head = at.warp; head < num_heads_; head += 2 * kPairs) {
-        const uint16_t* from = qkv + (first_head_ + head) * c_.head_dim;
-        for (int i = at.lane; i < c_.head_dim; i += kWarpLanes) q[head * kQueryStride<kDims> + i] = from[i];
-      }
-    }
-    for (int head = at.warp; head < num_heads_; head += 2 * kPairs) {
-      for (int i = c_.head_dim + at.lane; i < kDims; i += kWarpLanes) q[head * kQueryStride<kDims> + i] = 0;
+      for (int head = at.warp; head < num_heads_; head += 2 * kPairs)
+        CopyQuery<kDims>(c_, qkv + (first_head_ + head) * c_.head_dim, q + head * kQueryStride<kDims>,
+                         at.lane);
+      EndCopyBatch();
+      WaitForCopies<0>();
     }
     __syncthreads();
-  }
-
-  // A warp's results into shared memory.
-  __device__ __forceinline__ void Keep(const WarpAttention<kDims>& mine, const Lanes& at,
-                                       float* results) const {
-    const int g = at.lane / 4, t = at.lane % 4;
-    for (int half = 0; half < 2; ++half) {
-      float sum = mine.sum[half];
-      sum += __shfl_xor_sync(kAllLanes, sum, 1);
-      sum += __shfl_xor_sync(kAllLanes, sum, 2);
-      if (g + 8 * half >= num_heads_) continue;
-      float* to = results + (at.warp / 2 * TileHeads(c_) + g + 8 * half) * kStride;
-      const int first_dim = at.warp % 2 * (kDims / 2);
-      if (t == 0 && first_dim == 0) {
-        to[0] = mine.max[half];
-        to[1] = sum;
-      }
-      for (int tile = 0; tile < WarpAttention<kDims>::kDimTiles; ++tile) {
-        *reinterpret_cast<float2*>(to + kPartialHeader + first_dim + 8 * tile + 2 * t) =
-            make_float2(mine.out[tile][2 * half], mine.out[tile][2 * half + 1]);
-      }
-    }
   }
 
   // From the results of the pairs to the output, by way of those of all splits where there are several.
   __device__ __forceinline__ void Finish(const float* results) const {
-    const Partials pairs{results, TileHeads(c_) * kStride, kStride};
-    if (splits_.count == 1) return Store(pairs, std::integral_constant<int, kPairs>{}, kPairs);
-    float* to = call_.workspace.partial +
-                (int64_t{workspace_row_} * c_.num_heads + first_head_) * kMaxSplits * kStride;
+    const Partials pairs{results, TileHeads(c_) * kPartialStride<kDims>, kPartialStride<kDims>};
+    if (splits_.count == 1) return Store<kPairs>(pairs, kPairs);
+    float* to = WorkspaceOf<kDims>(call_, workspace_row_, first_head_);
     const Partials all{to, kStride, kMaxSplits * kStride};
-    for (int i = static_cast<int>(threadIdx.x); i < num_heads_ * c_.head_dim / 2; i += kAttentionThreads) {
-      const int head = 2 * i / c_.head_dim, dim = 2 * i % c_.head_dim;
+    ForDimPairs(c_.head_dim, num_heads_, 2 * kPairs, [&](int head, int dim, bool exists) {
+      if (!exists) return;
       const Merged merged = Merge<kPairs>(pairs, kPairs, head, dim);
       float* at = to + head * all.head_stride + index_ * kStride;
       *reinterpret_cast<float2*>(at + kPartialHeader + dim) = merged.values;
       if (dim == 0) *reinterpret_cast<float2*>(at) = make_float2(merged.max, merged.sum);
-    }
-    if (!IsLast()) return;
+    });
+    int32_t* arrived = call_.workspace.arrived + int64_t{workspace_row_} * gridDim.y + blockIdx.y;
+    if (!IsLast(arrived, splits_.count)) return;
     if (splits_.count <= kMaxSplits / 2) {
-      Store(all, std::integral_constant<int, kMaxSplits / 2>{}, splits_.count);
+      Store<kMaxSplits / 2>(all, splits_.count);
     } else {
-      Store(all, std::integral_constant<int, kMaxSplits>{}, splits_.count);
+      Store<kMaxSplits>(all, splits_.count);
     }
   }
 
-  // Whether all splits of the row and heads have stored their results; then they can be read.
-  __device__ __forceinline__ bool IsLast() const {
-    __shared__ int arrived;
-    __syncthreads();
-    if (threadIdx.x == 0) {
-      int32_t* counter = call_.workspace.arrived + int64_t{workspace_row_} * gridDim.y + blockIdx.y;
-      __threadfence();
-      arrived = atomicAdd(counter, 1);
-      if (arrived == splits_.count - 1) *counter = 0;
-      __threadfence();
-    }
-    __syncthreads();
-    return arrived == splits_.count - 1;
-  }
-
-  // Merges `count` partial results, kMost at most, into the output of the row.
-  template <class Most>
-  __device__ __forceinline__ void Store(const Partials& partials, Most, int count) const {
-    uint16_t* out = call_.out.values + int64_t{row_} * call_.out.stride;
-    const int num_pairs = num_heads_ * c_.head_dim / 2, lane = static_cast<int>(threadIdx.x) % kWarpLanes;
-    for (int i = static_cast<int>(threadIdx.x); i - lane < num_pairs; i += kAttentionThreads) {
-      const bool exists = i < num_pairs;
-      const int head = exists ? 2 * i / c_.head_dim : 0, dim = exists ? 2 * i % c_.head_dim : 0;
-      const int column = (first_head_ + head) * c_.head_dim + dim;
-      const Merged merged = Merge<Most::value>(partials, count, head, dim);
-      float y[2] = {merged.values.x / merged.sum, merged.values.y / merged.sum};
-      if (!exists) y[0] = y[1] = 0;
-      FormOfPair(y, column, call_.form);
-      if (exists) *reinterpret_cast<uint32_t*>(out + column) = PackBf16(y[0], y[1]);
-    }
+  template <int kMost>
+  __device__ __forceinline__ void Store(const Partials& partials, int count) const {
+    StoreHeads<kMost>(call_, row_, first_head_, num_heads_, partials, count, 2 * kPairs);
   }
 
   const AttentionCall& call_;

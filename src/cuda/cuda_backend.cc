@@ -55,6 +55,7 @@ CudaBackend::CudaBackend(const CudaOptions& options) : max_rows_(options.max_row
   positions_ = DeviceArray<int32_t>(rows, "step");
   slots_ = DeviceArray<int32_t>(rows, "step");
   draw_rows_ = DeviceArray<int32_t>(rows, "step");
+  row_tiles_ = DeviceArray<int32_t>(2 * rows, "step");
   num_done_ = DeviceArray<int32_t>(1, "step");
   next_record_ = DeviceArray<uint64_t>(1, "step");
   num_written_ = PinnedArray<uint64_t>(1);

@@ -20,6 +20,7 @@
 #include "cuda/device.h"
 #include "cuda/linear.h"
 #include "cuda/packed_linear.h"
+#include "cuda/row_tiles.h"
 #include "cuda/rows.h"
 #include "cuda/sampling.h"
 
@@ -71,6 +72,7 @@ class CudaBackend final : public Backend {
   struct Shape {
     int32_t num_rows = 0, num_draws = 0, max_blocks = 0;
     bool has_slots_apart = false;
+    int32_t num_alone = 0, num_shared = 0;  // tiles of rows, as attention has them
     friend bool operator==(const Shape&, const Shape&) = default;
   };
   struct Graph {
@@ -91,7 +93,7 @@ class CudaBackend final : public Backend {
   };
   // The host's copy of what the step arrays on the device hold.
   struct StepArrays {
-    std::vector<int32_t> tokens, positions, slots, draw_rows, block_tables;
+    std::vector<int32_t> tokens, positions, slots, draw_rows, block_tables, row_tiles;
   };
 
   // cuda_backend.cc: life, sampling, results.
@@ -107,6 +109,7 @@ class CudaBackend final : public Backend {
 
   // cuda_step.cc: programs and graphs.
   void Upload(const Batch& batch);
+  void UploadTiles(const Batch& batch);
   void UploadArray(std::vector<int32_t>& held, std::span<const int32_t> wanted, int32_t* to);
   void RunProgram();
   void LaunchAll();
@@ -140,7 +143,7 @@ class CudaBackend final : public Backend {
   DeviceArray<int32_t> attention_arrived_;
 
   StepView step_{};
-  DeviceArray<int32_t> tokens_, positions_, slots_, draw_rows_, block_tables_;
+  DeviceArray<int32_t> tokens_, positions_, slots_, draw_rows_, block_tables_, row_tiles_;
   StepArrays held_;
   PinnedArray<int32_t> staging_;
   size_t staging_at_ = 0;

@@ -49,6 +49,7 @@ void CudaBackend::BeginStep(const Batch& batch) {
   for (const int32_t position : batch.positions) max_context_ = std::max(max_context_, position + 1);
   for (const int32_t token : batch.tokens) max_token_ = std::max(max_token_, token);
   Upload(batch);
+  UploadTiles(batch);
 }
 
 void CudaBackend::SetForm(Activation& out, LinearId consumer) {
@@ -212,6 +213,17 @@ void CudaBackend::Upload(const Batch& batch) {
            .max_blocks = batch.max_blocks};
 }
 
+// Which rows attention computes together: in numbers for the shape, and their list for the device.
+void CudaBackend::UploadTiles(const Batch& batch) {
+  shape_.num_alone = shape_.num_rows;
+  shape_.num_shared = 0;
+  if (shape_.has_slots_apart || cache_.block_tokens == 0) return;
+  const RowTiles tiles = RowTilesOf(batch, cache_);
+  shape_.num_alone = tiles.num_alone;
+  shape_.num_shared = tiles.num_shared;
+  UploadArray(held_.row_tiles, tiles.tiles, row_tiles_.data());
+}
+
 // --- Running
 
 void CudaBackend::DropGraphs() {
@@ -355,7 +367,12 @@ void CudaBackend::LaunchAttentionOp(const Op& op, const Op* rotate) {
                    .workspace = {attention_partial_.data(), attention_arrived_.data()},
                    .rotates = rotate != nullptr,
                    .norms = rotate != nullptr ? NormsOf(*rotate) : HeadNorms{}},
-                  step_, context, shape_.num_rows, stream_);
+                  step_,
+                  {.tiles = shape_.has_slots_apart ? nullptr : row_tiles_.data(),
+                   .num_alone = shape_.num_alone,
+                   .num_shared = shape_.num_shared,
+                   .num_rows = shape_.num_rows},
+                  context, stream_);
   if (is_apart) LaunchEncode(out, form, shape_.num_rows, stream_);
 }
 

@@ -5,108 +5,233 @@
 
 #include "cuda/attention.h"
 #include "cuda/kernel_util.cuh"
+#include "cuda/partial_attention.cuh"
+#include "cuda/shared_copy.cuh"
 
 namespace fourstep::cuda {
 
-constexpr int kTileHeads = 16;  // rows of an mma
+constexpr int kTileQueries = 16;  // rows of an mma: heads of a row, or rows for a head
 
-// q of a tile of heads in shared memory: [heads][kQueryStride] BF16, zero from head_dim to kDims; the stride
+// A tile of queries in shared memory: [queries][kQueryStride] BF16, zero from head_dim to kDims; the stride
 // keeps the lanes of a warp on different banks.
 template <int kDims>
 constexpr int kQueryStride = kDims + 8;
 
-// Online softmax of one warp over its groups, of which it sums half of the dimensions: 16 heads of one row,
-// kDims = padded_dim. Lane 4 g + t holds heads g and g + 8.
-//
-// For each group: LoadKeys, LoadValues, Score, Weigh, Add. What Score and Add have used may be loaded anew
-// for the next group.
+// Begins to copy the query of a head, by one warp: to[0, kDims). head_dim may be any even number.
 template <int kDims>
+__device__ __forceinline__ void CopyQuery(const CacheView& c, const uint16_t* from, uint16_t* to, int lane) {
+  for (int i = 2 * lane; i < kDims; i += 2 * kWarpLanes)
+    CopyToShared<4>(to + i, from + (i < c.head_dim ? i : 0), i < c.head_dim ? 4 : 0);
+}
+
+// What a lane multiplies, read when it is needed: queries g and g + 8 of `num`, dimensions 64 (i / 2) + 16 t
+// + 8 (i % 2) on.
+template <int kDims>
+class SharedQueries {
+ public:
+  __device__ SharedQueries(const uint16_t* q, int num, int lane) : has_high_(num > 8) {
+    const int g = lane / 4, t = lane % 4;
+    low_ = q + min(g, num - 1) * kQueryStride<kDims> + 16 * t;
+    high_ = q + min(g + 8, num - 1) * kQueryStride<kDims> + 16 * t;
+  }
+  __device__ uint4 Low(int i) const { return *reinterpret_cast<const uint4*>(low_ + i / 2 * 64 + i % 2 * 8); }
+  __device__ uint4 High(int i) const {
+    return has_high_ ? *reinterpret_cast<const uint4*>(high_ + i / 2 * 64 + i % 2 * 8) : uint4{};
+  }
+
+ private:
+  const uint16_t *low_, *high_;
+  bool has_high_;
+};
+
+// The same, held in registers.
+template <int kDims>
+class HeldQueries {
+ public:
+  __device__ explicit HeldQueries(const SharedQueries<kDims>& q) {
+#pragma unroll
+    for (int i = 0; i < kDims / 32; ++i) {
+      low_[i] = q.Low(i);
+      high_[i] = q.High(i);
+    }
+  }
+  __device__ const uint4& Low(int i) const {
+    return low_[i];
+  }
+  __device__ const uint4& High(int i) const {
+    return high_[i];
+  }
+
+ private:
+  uint4 low_[kDims / 32], high_[kDims / 32];
+};
+
+// Sums of a warp over the positions of some groups, for a tile of queries and kSumDims dimensions. Lane 4 g +
+// t holds queries g and g + 8, of each 8 dimensions 2 t and 2 t + 1.
+template <int kSumDims>
+struct TileSums {
+  static constexpr int kDimTiles = kSumDims / 8;
+  float out[kDimTiles][4] = {};
+  float max[2] = {kNoScore, kNoScore}, sum[2] = {};
+
+  // From the sums of weights of a lane's own positions to those of all.
+  __device__ __forceinline__ void AddLanes() {
+    for (float& s : sum) {
+      s += __shfl_xor_sync(kAllLanes, s, 1);
+      s += __shfl_xor_sync(kAllLanes, s, 2);
+    }
+  }
+  // Those of later groups.
+  __device__ __forceinline__ void Add(const TileSums& next) {
+#pragma unroll
+    for (int h = 0; h < 2; ++h) {
+      const Fold fold(max[h], next.max[h]);
+      sum[h] = fold(sum[h], next.sum[h]);
+#pragma unroll
+      for (int tile = 0; tile < kDimTiles; ++tile) {
+        out[tile][2 * h] = fold(out[tile][2 * h], next.out[tile][2 * h]);
+        out[tile][2 * h + 1] = fold(out[tile][2 * h + 1], next.out[tile][2 * h + 1]);
+      }
+    }
+  }
+  // As partial results [queries][stride], from dimension `first_dim` on.
+  __device__ __forceinline__ void Store(float* to, int stride, int num_queries, int first_dim,
+                                        int lane) const {
+    const int g = lane / 4, t = lane % 4;
+    for (int h = 0; h < 2; ++h) {
+      if (g + 8 * h >= num_queries) continue;
+      float* mine = to + (g + 8 * h) * stride;
+      if (t == 0 && first_dim == 0) *reinterpret_cast<float2*>(mine) = make_float2(max[h], sum[h]);
+      for (int tile = 0; tile < kDimTiles; ++tile) {
+        *reinterpret_cast<float2*>(mine + kPartialHeader + first_dim + 8 * tile + 2 * t) =
+            make_float2(out[tile][2 * h], out[tile][2 * h + 1]);
+      }
+    }
+  }
+  // To what Store has stored of all queries and dimensions, as those of later groups.
+  __device__ __forceinline__ void AddTo(float* to, int stride, int lane) const {
+    const int g = lane / 4, t = lane % 4;
+    for (int h = 0; h < 2; ++h) {
+      float* mine = to + (g + 8 * h) * stride;
+      float2 header = *reinterpret_cast<const float2*>(mine);
+      const Fold fold(header.x, max[h]);
+      header.y = fold(header.y, sum[h]);
+      for (int tile = 0; tile < kDimTiles; ++tile) {
+        float2* values = reinterpret_cast<float2*>(mine + kPartialHeader + 8 * tile + 2 * t);
+        *values = make_float2(fold(values->x, out[tile][2 * h]), fold(values->y, out[tile][2 * h + 1]));
+      }
+      __syncwarp();  // all lanes have read the header
+      if (t == 0) *reinterpret_cast<float2*>(mine) = header;
+    }
+  }
+};
+
+// Online softmax of one warp over its groups, kGroups at a time, for a tile of queries. kDims = padded_dim;
+// kSumDims: of them, those that it sums; neighbouring warps may share the dimensions.
+//
+// LoadKeys of each group, Score; then in order, for each: Weigh, LoadValues, Add. What Score and Add have
+// used may be loaded anew for later groups.
+template <int kDims, int kSumDims, int kGroups>
 class WarpAttention {
  public:
-  static constexpr int kChunks = kDims / 64, kDimTiles = kDims / 16;
-  float out[kDimTiles][4] = {};
-  float max[2] = {-INFINITY, -INFINITY}, sum[2] = {};  // sum: of this lane's positions only
+  static constexpr int kChunks = kDims / 64, kDimTiles = TileSums<kSumDims>::kDimTiles;
+  TileSums<kSumDims> sums;  // of weights: of this lane's positions only
 
-  // `half`: of the dimensions.
-  __device__ WarpAttention(int half, int lane) : half_(half), lane_(lane) {}
+  __device__ explicit WarpAttention(int lane) : lane_(lane) {}
+  // Of those that this warp sums.
+  __device__ static int first_dim() {
+    return static_cast<int>(threadIdx.x) / kWarpLanes % (kDims / kSumDims) * kSumDims;
+  }
 
-  // k [16, kDims].
-  __device__ __forceinline__ void LoadKeys(const uint16_t* k) {
+  // k [16, kDims]. With kSwaps, each two chunks of 8 dimensions of every second row have changed places.
+  template <bool kSwaps = false>
+  __device__ __forceinline__ void LoadKeys(const uint16_t* k, int group = 0) {
     // Column g of score tile j is position 4 (g / 2) + 2 j + g % 2, so that a lane's scores are of positions
     // 4 t .. 4 t + 3, which lie together in v.
-    const int g = lane_ / 4, t = lane_ % 4;
+    const int g = lane_ / 4, t = lane_ % 4, swap = kSwaps ? g % 2 : 0;
 #pragma unroll
     for (int j = 0; j < 2; ++j) {
       const uint16_t* row = k + (g / 2 * 4 + 2 * j + g % 2) * kDims + 16 * t;
 #pragma unroll
       for (int i = 0; i < 2 * kChunks; ++i)
-        keys_[j][i] = *reinterpret_cast<const uint4*>(row + i / 2 * 64 + i % 2 * 8);
+        keys_[group][j][i] = *reinterpret_cast<const uint4*>(row + i / 2 * 64 + (i % 2 ^ swap) * 8);
     }
   }
   // v [kDims, 16].
   __device__ __forceinline__ void LoadValues(const uint16_t* v) {
     const int g = lane_ / 4, t = lane_ % 4;
-    const uint16_t* mine = v + (half_ * (kDims / 2) + g) * kGroupTokens + 4 * t;
+    const uint16_t* mine = v + (first_dim() + g) * kGroupTokens + 4 * t;
 #pragma unroll
     for (int tile = 0; tile < kDimTiles; ++tile)
       values_[tile] = *reinterpret_cast<const uint2*>(mine + 8 * tile * kGroupTokens);
   }
-
-  __device__ __forceinline__ void Score(const uint16_t* q, int num_heads) {
-    const int g = lane_ / 4, t = lane_ % 4;
-    const uint16_t* low = q + min(g, num_heads - 1) * kQueryStride<kDims> + 16 * t;
-    const uint16_t* high = q + min(g + 8, num_heads - 1) * kQueryStride<kDims> + 16 * t;
-#pragma unroll
-    for (int j = 0; j < 2; ++j) {
-#pragma unroll
-      for (float& s : scores_[j]) s = 0;
-    }
-#pragma unroll
-    for (int i = 0; i < 2 * kChunks; ++i) {  // two steps each: dimensions 64 c + 16 t + 8 (i % 2) on
-      const int at = i / 2 * 64 + i % 2 * 8;
-      const uint4 a = *reinterpret_cast<const uint4*>(low + at);
-      uint4 b{};
-      if (num_heads > 8) b = *reinterpret_cast<const uint4*>(high + at);
-#pragma unroll
-      for (int j = 0; j < 2; ++j) Mma(scores_[j], {a.x, b.x, a.y, b.y}, keys_[j][i].x, keys_[j][i].y);
-#pragma unroll
-      for (int j = 0; j < 2; ++j) Mma(scores_[j], {a.z, b.z, a.w, b.w}, keys_[j][i].z, keys_[j][i].w);
-    }
-  }
-  // From scores to weights; positions from num_valid on do not count. `scale` includes log2 e.
-  __device__ __forceinline__ void Weigh(int num_valid, float scale) {
-    for (int h = 0; h < 2; ++h) WeighHeads(num_valid, scale, h);
-  }
-  __device__ __forceinline__ void Add(int num_valid) {
+  // What was never written must not count, not even as 0 times NaN: zero from position num_valid on.
+  __device__ __forceinline__ void MaskValues(int num_valid) {
     const int rest = num_valid - 4 * (lane_ % 4);  // of this lane's four positions
     const uint32_t mask0 = rest >= 2 ? ~0u : rest == 1 ? 0xFFFFu : 0u;
     const uint32_t mask1 = rest >= 4 ? ~0u : rest == 3 ? 0xFFFFu : 0u;
 #pragma unroll
-    for (int tile = 0; tile < kDimTiles; ++tile) {
-      // What was never written must not count, not even as 0 times NaN.
-      for (const auto& part : parts_) Mma(out[tile], part, values_[tile].x & mask0, values_[tile].y & mask1);
+    for (uint2& values : values_) values = {values.x & mask0, values.y & mask1};
+  }
+
+  template <class Queries>
+  __device__ __forceinline__ void Score(const Queries& queries) {
+#pragma unroll
+    for (auto& of_group : scores_) {
+#pragma unroll
+      for (auto& tile : of_group) tile[0] = tile[1] = tile[2] = tile[3] = 0;
+    }
+#pragma unroll
+    for (int i = 0; i < 2 * kChunks; ++i) {  // two steps each
+      const uint4 a = queries.Low(i), b = queries.High(i);
+#pragma unroll
+      for (int j = 0; j < 2 * kGroups; ++j) {
+        const uint4& key = keys_[j / 2][j % 2][i];
+        Mma(scores_[j / 2][j % 2], {a.x, b.x, a.y, b.y}, key.x, key.y);
+      }
+#pragma unroll
+      for (int j = 0; j < 2 * kGroups; ++j) {
+        const uint4& key = keys_[j / 2][j % 2][i];
+        Mma(scores_[j / 2][j % 2], {a.z, b.z, a.w, b.w}, key.z, key.w);
+      }
+    }
+  }
+  // From a group's scores to weights; for queries g and g + 8, positions from low_valid and high_valid on do
+  // not count. Where none does, the sums stay as they are. `scale` includes log2 e.
+  __device__ __forceinline__ void Weigh(int low_valid, int high_valid, float scale, int group = 0) {
+    WeighQuery<0>(scores_[group], low_valid, scale);
+    WeighQuery<1>(scores_[group], high_valid, scale);
+  }
+  __device__ __forceinline__ void Add() {
+#pragma unroll
+    for (const auto& part : parts_) {
+#pragma unroll
+      for (int tile = 0; tile < kDimTiles; ++tile)
+        Mma(sums.out[tile], part, values_[tile].x, values_[tile].y);
     }
   }
 
  private:
-  // Heads g + 8 h: weights in three parts, and the sums so far to the new maximum.
-  __device__ __forceinline__ void WeighHeads(int num_valid, float scale, int h) {
+  // Query g + 8 h: weights in three parts, and the sums so far to the new maximum. Roundings are spelled out,
+  // as in Fold.
+  template <int h>
+  __device__ __forceinline__ void WeighQuery(const float (&scores)[2][4], int num_valid, float scale) {
     const int t = lane_ % 4;
     float s[4];  // of positions 4 t + i
     for (int i = 0; i < 4; ++i)
-      s[i] = 4 * t + i < num_valid ? scores_[i / 2][2 * h + i % 2] * scale : -INFINITY;
+      s[i] = 4 * t + i < num_valid ? __fmul_rn(scores[i / 2][2 * h + i % 2], scale) : -INFINITY;
     float top = fmaxf(fmaxf(s[0], s[1]), fmaxf(s[2], s[3]));
     top = fmaxf(top, __shfl_xor_sync(kAllLanes, top, 1));
     top = fmaxf(top, __shfl_xor_sync(kAllLanes, top, 2));
-    top = fmaxf(top, max[h]);
-    const float shrink = exp2f(max[h] - top);
-    max[h] = top;
+    top = fmaxf(top, sums.max[h]);
+    const float shrink = Exp2(sums.max[h] - top);
+    sums.max[h] = top;
     float weights[4];
-    for (int i = 0; i < 4; ++i) weights[i] = exp2f(s[i] - top);
-    sum[h] = sum[h] * shrink + ((weights[0] + weights[1]) + (weights[2] + weights[3]));
+    for (int i = 0; i < 4; ++i) weights[i] = Exp2(s[i] - top);
+    sums.sum[h] = __fmaf_rn(sums.sum[h], shrink, (weights[0] + weights[1]) + (weights[2] + weights[3]));
     for (int tile = 0; tile < kDimTiles; ++tile) {
-      out[tile][2 * h] *= shrink;
-      out[tile][2 * h + 1] *= shrink;
+      sums.out[tile][2 * h] *= shrink;
+      sums.out[tile][2 * h + 1] *= shrink;
     }
     for (int i = 0; i < 2; ++i) {
       float first = weights[2 * i], second = weights[2 * i + 1];
@@ -118,11 +243,11 @@ class WarpAttention {
     }
   }
 
-  int half_, lane_;
-  uint4 keys_[2][2 * kChunks];  // this lane's parts of its rows of k
+  int lane_;
+  uint4 keys_[kGroups][2][2 * kChunks];  // this lane's parts of its rows of k
   uint2 values_[kDimTiles];
-  float scores_[2][4];    // columns 4 (g / 2) + 2 j + g % 2
-  uint32_t parts_[3][4];  // of the weights: three BF16 carry all 24 bits of them
+  float scores_[kGroups][2][4];  // columns 4 (g / 2) + 2 j + g % 2
+  uint32_t parts_[3][4];         // of the weights: three BF16 carry all 24 bits of them
 };
 
 }  // namespace fourstep::cuda

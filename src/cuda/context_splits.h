@@ -1,0 +1,25 @@
+// How the context of a row is shared out, and with that the order of its sums.
+#pragma once
+
+#include "cuda/attention.h"
+
+namespace fourstep::cuda {
+
+// A split's groups are summed in so many parts, part p from groups p, p + kSplitParts, ... of it in order;
+// then the parts are merged in order, and then the splits.
+inline constexpr int kSplitParts = 4;
+
+// A function of the row's length alone. Splits have as many groups for all lengths up to a border, so that
+// neighbours can be computed together.
+struct Splits {
+  int num_groups, count, each;
+};
+FOURSTEP_HD Splits SplitsOf(const CacheView& c, int length) {
+  const int last = length - 1;
+  const int groups = last / c.block_tokens * c.groups_per_block + last % c.block_tokens / kGroupTokens + 1;
+  constexpr int kMostGroups = kMaxSplits * kMinSplitGroups;
+  const int each = (groups + kMostGroups - 1) / kMostGroups * kMinSplitGroups;
+  return {groups, (groups + each - 1) / each, each};
+}
+
+}  // namespace fourstep::cuda
