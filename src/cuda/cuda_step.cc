@@ -1,5 +1,6 @@
 // A step: operations recorded, then run as a graph or launch by launch.
 #include <algorithm>
+#include <numeric>
 
 #include "cuda/cuda_impl.h"
 
@@ -213,11 +214,14 @@ void CudaBackend::Upload(const Batch& batch) {
            .max_blocks = batch.max_blocks};
 }
 
-// Which rows attention computes together: in numbers for the shape, and their list for the device.
+// Which rows attention computes together: in numbers for the shape, and their list for the device. Where rows
+// have little context, each for itself is faster: 9.9 us instead of 19 for 16 rows of 256 positions.
 void CudaBackend::UploadTiles(const Batch& batch) {
+  constexpr int64_t kFewestPositions = 8192;
   shape_.num_alone = shape_.num_rows;
   shape_.num_shared = 0;
-  if (shape_.has_slots_apart || cache_.block_tokens == 0) return;
+  const int64_t num_positions = std::accumulate(batch.positions.begin(), batch.positions.end(), int64_t{0});
+  if (shape_.has_slots_apart || cache_.block_tokens == 0 || num_positions < kFewestPositions) return;
   const RowTiles tiles = RowTilesOf(batch, cache_);
   shape_.num_alone = tiles.num_alone;
   shape_.num_shared = tiles.num_shared;
@@ -368,7 +372,7 @@ void CudaBackend::LaunchAttentionOp(const Op& op, const Op* rotate) {
                    .rotates = rotate != nullptr,
                    .norms = rotate != nullptr ? NormsOf(*rotate) : HeadNorms{}},
                   step_,
-                  {.tiles = shape_.has_slots_apart ? nullptr : row_tiles_.data(),
+                  {.tiles = shape_.num_shared == 0 ? nullptr : row_tiles_.data(),
                    .num_alone = shape_.num_alone,
                    .num_shared = shape_.num_shared,
                    .num_rows = shape_.num_rows},

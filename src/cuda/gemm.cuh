@@ -10,7 +10,7 @@
 
 #include "cuda/linear_epilogue.cuh"
 #include "cuda/linear_plan.cuh"
-#include "cuda/shared_barrier.cuh"
+#include "cuda/shared_copy.cuh"
 
 namespace fourstep::cuda {
 
@@ -19,12 +19,6 @@ constexpr int kGemmOutputWarps = 4, kGemmRowWarps = 2,
               kGemmThreads = kGemmOutputWarps * kGemmRowWarps * kWarpLanes;
 constexpr int kWarpTiles = 2, kGemmTiles = kWarpTiles * kGemmOutputWarps,
               kGemmOutputs = kGemmTiles * kTileOutputs;
-
-// Begins to copy 16 bytes to shared memory at `to`; zeros where `exists` is false.
-__device__ __forceinline__ void CopyAsync(uint32_t to, const void* from, bool exists) {
-  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(to), "l"(from), "r"(exists ? 16 : 0)
-               : "memory");
-}
 
 // kTokenTiles: of eight rows each, of a warp.
 template <class UnitType, int kTokenTiles>
@@ -81,7 +75,7 @@ class GemmBlock {
     const int num_units = p_.call.linear.num_units;
     for (int first = 0, stage = 0; first < num_units; first += kStageUnits) {
       const Entries now(order_ + first), ahead(order_ + first + (kStages - 1) * kStageUnits);
-      asm volatile("cp.async.wait_group %0;" ::"n"(kStages - 2) : "memory");
+      WaitForCopies<kStages - 2>();
       __syncthreads();  // these units are there, and the stage of those before them is free
 #pragma unroll
       for (int i = 0; i < kStageUnits; ++i) {
@@ -141,28 +135,26 @@ class GemmBlock {
 
   // Begins to bring units to a stage, and commits them, even if there are none.
   __device__ __forceinline__ void Fetch(const Entries& entries, int stage) const {
-    const uint32_t to = SharedAddress(memory_) + static_cast<uint32_t>(stage * kStageBytes);
 #pragma unroll
     for (int i = 0; i < kStageUnits; ++i) {
       const int unit = entries.of[i] & ~kEndsRuns;
-      if (unit != kNoUnit) FetchUnit(unit, to + static_cast<uint32_t>(i * kUnitBytes));
+      if (unit != kNoUnit) FetchUnit(unit, memory_ + stage * kStageBytes + i * kUnitBytes);
     }
-    asm volatile("cp.async.commit_group;" ::: "memory");
+    EndCopyBatch();
   }
-  __device__ __forceinline__ void FetchUnit(int unit, uint32_t to) const {
+  __device__ __forceinline__ void FetchUnit(int unit, uint8_t* to) const {
     const LinearView& v = p_.call.linear;
     const uint8_t* weights = v.units + (int64_t{first_tile_} * v.num_units + unit) * Unit::kBytes;
     const uint16_t* inputs = p_.call.x + int64_t{first_row_} * p_.call.x_stride + unit * kUnitInputs;
 #pragma unroll
     for (int j = 0; j < kWeightCopies; ++j) {
       const int i = static_cast<int>(threadIdx.x) + j * kGemmThreads;
-      if (i < kGemmTiles * kTileChunks)
-        CopyAsync(to + static_cast<uint32_t>(16 * i), weights + weight_offsets_[j], true);
+      if (i < kGemmTiles * kTileChunks) CopyToShared<16>(to + 16 * i, weights + weight_offsets_[j], 16);
     }
 #pragma unroll
     for (int row = 0; row < kRows; row += kCopyRows)
-      CopyAsync(to + static_cast<uint32_t>(input_place_ + Place(row, 0)),
-                inputs + input_offset_ + row * p_.call.x_stride, row < num_copy_rows_);
+      CopyToShared<16>(to + input_place_ + Place(row, 0), inputs + input_offset_ + row * p_.call.x_stride,
+                       row < num_copy_rows_ ? 16 : 0);
   }
   // Where 16 bytes (eight inputs) of a row stand in a unit, in bytes: the eight of a row lie together, dealt
   // so that copies and loads of a warp touch all banks alike. Eight rows are a token tile.
