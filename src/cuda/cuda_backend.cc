@@ -49,6 +49,9 @@ CudaBackend::CudaBackend(const CudaOptions& options) : max_rows_(options.max_row
   name_ = fmt::format("cuda ({}, {} SMs)", properties.name, properties.multiProcessorCount);
   limits_ = {.num_sms = properties.multiProcessorCount,
              .shared_bytes_per_block = static_cast<int32_t>(properties.sharedMemPerBlockOptin)};
+#if defined(FOURSTEP_HAS_SM90A)
+  limits_.has_wgmma = properties.major == 9;
+#endif
   FOURSTEP_CUDA(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking));
   const auto rows = static_cast<size_t>(max_rows_);
   tokens_ = DeviceArray<int32_t>(rows, "step");

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <type_traits>
 
-#include "cuda/gemm.cuh"
+#include "cuda/gemm.h"
 #include "cuda/launch.h"
 #include "cuda/linear_tiles.cuh"
 #include "cuda/register_inputs.cuh"
@@ -147,61 +147,9 @@ bool LaunchTokenTiles(const Plan& p, const DeviceLimits& limits, cudaStream_t st
   return (wanted > 2 && launch(std::integral_constant<int, 4>{})) || launch(std::integral_constant<int, 2>{});
 }
 
-// Whether a linear is worth the kernel for many rows: where its blocks would be few, the other one, whose
-// blocks share out any matrix evenly, is faster. Of the 8B on an H200, from 32 rows of gate | up on, and from
-// 256 of the others.
-constexpr int kFewestGemmRows = 32, kFewestGemmRowTiles = 48 << 10, kMostGemmUnits = 1 << 10;
-bool IsForGemm(const LinearCall& c) {
-  return c.num_rows >= kFewestGemmRows && c.linear.num_units <= kMostGemmUnits &&
-         int64_t{c.num_rows} * c.linear.num_tiles >= kFewestGemmRowTiles;
-}
-
-template <class Unit, int kTokenTiles>
-__global__ __launch_bounds__(kGemmThreads, GemmBlock<Unit, kTokenTiles>::kBlocksPerSm) void GemmKernel(
-    const __grid_constant__ Plan p) {
-  extern __shared__ __align__(128) uint8_t shared[];
-  LetNextBegin();
-  WaitForPrevious();
-  GemmBlock<Unit, kTokenTiles>(p, shared).Run();
-}
-
-template <class Unit, int kTokenTiles>
-void LaunchGemmTiles(const Plan& p, dim3 grid, cudaStream_t stream) {
-  using Block = GemmBlock<Unit, kTokenTiles>;
-  const auto kernel = GemmKernel<Unit, kTokenTiles>;
-  static const bool is_ready = [&] {
-    FOURSTEP_CUDA(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                       Block::Bytes(kMostGemmUnits)));
-    return true;
-  }();
-  (void)is_ready;
-  Launch(kernel, grid, dim3(kGemmThreads), static_cast<size_t>(Block::Bytes(p.call.linear.num_units)), stream,
-         p);
-}
-
-// As many rows a block as leave a block for every SM.
-template <class Unit>
-void LaunchGemm(const Plan& p, const DeviceLimits& limits, cudaStream_t stream) {
-  const auto launch = [&](auto token_tiles, bool is_last) {
-    constexpr int kTokenTiles = decltype(token_tiles)::value;
-    using Block = GemmBlock<Unit, kTokenTiles>;
-    const int row_blocks = (p.call.num_rows + Block::kRows - 1) / Block::kRows,
-              tile_blocks = (p.call.linear.num_tiles + kGemmTiles - 1) / kGemmTiles;
-    const bool fits = Block::Bytes(kMostGemmUnits) <= limits.shared_bytes_per_block;
-    if (!is_last && !(fits && row_blocks * tile_blocks >= limits.num_sms)) return false;
-    FOURSTEP_CUDA_REQUIRE(fits);
-    LaunchGemmTiles<Unit, kTokenTiles>(
-        p, dim3(static_cast<unsigned>(row_blocks), static_cast<unsigned>(tile_blocks)), stream);
-    return true;
-  };
-  launch(std::integral_constant<int, 8>{}, false) || launch(std::integral_constant<int, 4>{}, false) ||
-      launch(std::integral_constant<int, 2>{}, true);
-}
-
 template <class Unit>
 void LaunchUnits(const Plan& p, const DeviceLimits& limits, cudaStream_t stream) {
   const bool is_gated = p.call.epilogue == Epilogue::kGated;
-  if (IsForGemm(p.call)) return LaunchGemm<Unit>(p, limits, stream);
   if (p.num_slices > 1) {
     is_gated ? LaunchRuns<Unit, 2, true>(p, limits, stream) : LaunchRuns<Unit, 3, true>(p, limits, stream);
     return;
@@ -222,7 +170,9 @@ void LaunchLinear(const LinearCall& call, const DeviceLimits& limits, cudaStream
   FOURSTEP_CUDA_REQUIRE(call.epilogue != Epilogue::kGated || v.pair_outputs > 0);
   const Slices slices = SlicesOf(v.num_units);
   const Plan p{.call = call, .num_slices = slices.count, .slice_units = slices.units, .log_pairs = 0};
-  if (v.is_four_bit) {
+  if (IsForGemm(call)) {
+    LaunchGemm(p, limits, stream);
+  } else if (v.is_four_bit) {
     LaunchUnits<FourBitUnit>(p, limits, stream);
   } else {
     LaunchUnits<Bf16Unit>(p, limits, stream);

@@ -1,7 +1,7 @@
 // y = alpha (W x) + bias for any number of rows, with the epilogues that decoder layers need.
 //
 // Two kernels serve every format: one streams weights past the inputs of a few rows (linear_tiles.cuh), one
-// takes both through shared memory for many rows (gemm.cuh). The order of a row's sum depends on the shape of
+// takes both through shared memory for many rows (gemm.h). The order of a row's sum depends on the shape of
 // the matrix alone: a tile of 16 outputs is summed in 16 runs of units on the tensor cores, and the sums of
 // the runs are added in their order.
 #pragma once
@@ -37,6 +37,7 @@ struct LinearCall {
 struct DeviceLimits {
   int32_t num_sms = 0;
   int32_t shared_bytes_per_block = 0;  // the most that a block may ask for
+  bool has_wgmma = false;              // a Hopper GPU
 };
 
 void LaunchLinear(const LinearCall& call, const DeviceLimits& limits, cudaStream_t stream);

@@ -25,11 +25,7 @@ struct SharedBarrier {
   // Whether the phase of `parity` (0 for the first, then 1, ...) has ended.
   __device__ bool Test(uint32_t parity) const {
     uint32_t done;
-#ifdef FOURSTEP_RACECHECK
-    asm volatile("{.reg .pred p; mbarrier.try_wait.parity.shared.b64 p, [%1], %2; selp.u32 %0, 1, 0, p;}"
-#else
     asm volatile("{.reg .pred p; mbarrier.test_wait.parity.shared.b64 p, [%1], %2; selp.u32 %0, 1, 0, p;}"
-#endif
                  : "=r"(done)
                  : "r"(at), "r"(parity)
                  : "memory");

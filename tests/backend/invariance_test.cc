@@ -284,7 +284,7 @@ RowOutputs OutputsOfRows(Backend& b, const RandomWeight& w, const RandomWeight& 
 // Many rows of many outputs are another kernel of the GPU: its blocks end within these rows, outputs and
 // inputs, which it takes in the order of slices.
 TEST(Invariance, ManyRows) {
-  constexpr int32_t kWidth = 5552, kMost = 144;
+  constexpr int32_t kWidth = 6928, kMost = 144;
   std::vector<Contestant> gpus = Contestants();
   std::erase_if(gpus, [](const Contestant& c) { return c.has_threads; });
   if (gpus.empty()) GTEST_SKIP() << "no GPU";

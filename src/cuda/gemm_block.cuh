@@ -1,8 +1,8 @@
 // A linear for many rows, as prefill has them: a block takes 128 outputs of some rows, all inputs of both
-// pass through its shared memory, and every unit of weights is decoded once for the rows of a warp.
+// pass through its shared memory, and its sums become outputs from there. What multiplies is apart from it.
 //
-// The sums are those of the kernel for few rows, bit for bit: a warp sums what that kernel's 16 warps sum,
-// run by run, by the same operations in the same order.
+// The sums are those of the kernel for few rows, bit for bit: what that kernel's 16 warps sum is summed run
+// by run, by the same operations in the same order.
 #pragma once
 
 #include <algorithm>
@@ -14,23 +14,17 @@
 
 namespace fourstep::cuda {
 
-// Of the warps of a block, four share the outputs and two the rows.
-constexpr int kGemmOutputWarps = 4, kGemmRowWarps = 2,
-              kGemmThreads = kGemmOutputWarps * kGemmRowWarps * kWarpLanes;
-constexpr int kWarpTiles = 2, kGemmTiles = kWarpTiles * kGemmOutputWarps,
-              kGemmOutputs = kGemmTiles * kTileOutputs;
+constexpr int kGemmWarps = 8, kGemmThreads = kGemmWarps * kWarpLanes;
+constexpr int kGemmTiles = 8, kGemmOutputs = kGemmTiles * kTileOutputs;
 
-// kTokenTiles: of eight rows each, of a warp.
-template <class UnitType, int kTokenTiles>
+// A stage holds some units of all tiles and rows. kMoreBytes: of shared memory, for what multiplies.
+template <class UnitType, int kNumRows, int kNumStages, int kUnitsOfStage, int kMoreBytes>
 class GemmBlock {
  public:
   using Unit = UnitType;
-  static constexpr int kRows = kGemmRowWarps * kTokenTiles * kTokens;
-  // A stage holds some units of all tiles and rows. 64 rows fit an SM twice.
-  static constexpr int kStageUnits = Unit::kStageUnits > 1 ? 2 : 1, kStages = kTokenTiles > 4 ? 3 : 4;
+  static constexpr int kRows = kNumRows, kStages = kNumStages, kStageUnits = kUnitsOfStage;
   static constexpr int kWeightBytes = kGemmTiles * Unit::kBytes, kInputBytes = kRows * kUnitInputs * 2;
   static constexpr int kUnitBytes = kWeightBytes + kInputBytes, kStageBytes = kStageUnits * kUnitBytes;
-  static constexpr int kBlocksPerSm = Unit::kStageUnits > 1 && kTokenTiles <= 4 ? 2 : 1;
   // Pieces of 16 bytes: of a tile's unit, of a row's unit; and how many of each a thread copies.
   static constexpr int kTileChunks = Unit::kBytes / 16, kRowChunks = kUnitInputs / 8;
   static constexpr int kWeightCopies = (kGemmTiles * kTileChunks + kGemmThreads - 1) / kGemmThreads;
@@ -39,10 +33,9 @@ class GemmBlock {
   // Sums of a row; the lanes of a warp touch different banks.
   static constexpr int kSumStride = kGemmOutputs + 4;
   static constexpr int kSumBytes = kRows * kSumStride * static_cast<int>(sizeof(float));
+  static constexpr int kStagesBytes = std::max(kStages * kStageBytes + kMoreBytes, kSumBytes);
 
-  static constexpr int kStagesBytes = std::max(kStages * kStageBytes, kSumBytes);
-
-  // Of shared memory: stages, which make room for sums at the end, and the order of units.
+  // Of shared memory: stages and more, which make room for sums at the end, and the order of units.
   static constexpr int Bytes(int num_units) {
     return kStagesBytes + (num_units + kStages * kStageUnits) * static_cast<int>(sizeof(uint16_t));
   }
@@ -67,41 +60,31 @@ class GemmBlock {
     num_copy_rows_ = p.call.num_rows - first_row_ - row;
   }
 
-  __device__ __forceinline__ void Run() {
-    OrderUnits();
-    __syncthreads();
-    for (int stage = 0; stage < kStages - 1; ++stage) Fetch(Entries(order_ + stage * kStageUnits), stage);
-    float total[kWarpTiles][kTokenTiles][4] = {}, sums[kWarpTiles][kTokenTiles][4] = {};
-    const int num_units = p_.call.linear.num_units;
-    for (int first = 0, stage = 0; first < num_units; first += kStageUnits) {
-      const Entries now(order_ + first), ahead(order_ + first + (kStages - 1) * kStageUnits);
-      WaitForCopies<kStages - 2>();
-      __syncthreads();  // these units are there, and the stage of those before them is free
-#pragma unroll
-      for (int i = 0; i < kStageUnits; ++i) {
-        if (first + i == num_units) break;
-        Multiply(memory_ + stage * kStageBytes + i * kUnitBytes, sums);
-        if (i == 0) Fetch(ahead, stage == 0 ? kStages - 1 : stage - 1);
-        if ((now.of[i] & kEndsRuns) != 0) AddTo(total, sums);
-      }
-      stage = stage + 1 == kStages ? 0 : stage + 1;
-    }
-    __syncthreads();
-    KeepSums(total);
-    __syncthreads();
-    p_.call.epilogue == Epilogue::kGated ? StoreGated() : Store();
-  }
-
- private:
   static constexpr int kEndsRuns = 1 << 15, kNoUnit = kEndsRuns - 1;
   // Of the order, those of a stage; loaded long before they are used.
   struct Entries {
     int of[kStageUnits];
-    __device__ explicit Entries(const uint16_t* order) {
+    __device__ Entries(const GemmBlock& block, int first) {
 #pragma unroll
-      for (int i = 0; i < kStageUnits; ++i) of[i] = order[i];
+      for (int i = 0; i < kStageUnits; ++i) of[i] = block.order_[first + i];
+    }
+    __device__ int unit(int i) const {
+      return of[i] & ~kEndsRuns;
+    }
+    __device__ bool EndsRuns(int i) const {
+      return (of[i] & kEndsRuns) != 0;
     }
   };
+  __device__ int num_units() const {
+    return p_.call.linear.num_units;
+  }
+  __device__ uint8_t* UnitAt(int stage, int i) const {
+    return memory_ + stage * kStageBytes + i * kUnitBytes;
+  }
+  // kMoreBytes.
+  __device__ uint8_t* more() const {
+    return memory_ + kStages * kStageBytes;
+  }
 
   // The order in which the kernel for few rows sums: the runs of a warp, slice by slice, then those of the
   // next. A thread writes those of a warp.
@@ -120,27 +103,16 @@ class GemmBlock {
     static_assert(kStages * kStageUnits <= kWarps);
     if (warp < kStages * kStageUnits) order_[p_.call.linear.num_units + warp] = kNoUnit;
   }
-  __device__ static int Warp() {
-    return static_cast<int>(threadIdx.x) / kWarpLanes;
-  }
-  __device__ static int Lane() {
-    return static_cast<int>(threadIdx.x) % kWarpLanes;
-  }
-  __device__ static int FirstTile() {  // of this warp, within the block
-    return Warp() % kGemmOutputWarps * kWarpTiles;
-  }
-  __device__ static int FirstTokenTile() {
-    return Warp() / kGemmOutputWarps * kTokenTiles;
-  }
-
   // Begins to bring units to a stage, and commits them, even if there are none.
   __device__ __forceinline__ void Fetch(const Entries& entries, int stage) const {
 #pragma unroll
     for (int i = 0; i < kStageUnits; ++i) {
-      const int unit = entries.of[i] & ~kEndsRuns;
-      if (unit != kNoUnit) FetchUnit(unit, memory_ + stage * kStageBytes + i * kUnitBytes);
+      if (entries.unit(i) != kNoUnit) FetchUnit(entries.unit(i), UnitAt(stage, i));
     }
     EndCopyBatch();
+  }
+  __device__ __forceinline__ void Fetch(int first, int stage) const {
+    Fetch(Entries(*this, first), stage);
   }
   __device__ __forceinline__ void FetchUnit(int unit, uint8_t* to) const {
     const LinearView& v = p_.call.linear;
@@ -162,68 +134,20 @@ class GemmBlock {
     return (row * kRowChunks + (chunk ^ row % kTokens)) * 16;
   }
 
-  __device__ __forceinline__ void Multiply(const uint8_t* stage,
-                                           float (&sums)[kWarpTiles][kTokenTiles][4]) const {
-    const uint8_t* weights = stage + FirstTile() * Unit::kBytes;
-    const uint8_t* inputs = stage + kWeightBytes + Place(FirstTokenTile() * kTokens, 0);
-    const int g = Lane() / 4, t = Lane() % 4;
-    const Unit units[kWarpTiles] = {Unit(weights, Lane()), Unit(weights + Unit::kBytes, Lane())};
-#pragma unroll
-    for (int half = 0; half < 2; ++half) {
-      uint32_t a[kWarpTiles][2][4];
-#pragma unroll
-      for (int m = 0; m < kWarpTiles; ++m) {
-        units[m].Load(2 * half, a[m][0]);
-        units[m].Load(2 * half + 1, a[m][1]);
-      }
-#pragma unroll
-      for (int n = 0; n < kTokenTiles; ++n) {
-        const uint4 b =
-            *reinterpret_cast<const uint4*>(inputs + Place(n * kTokens, 0) + Place(g, 2 * t + half));
-#pragma unroll
-        for (int m = 0; m < kWarpTiles; ++m) Mma(sums[m][n], a[m][0], b.x, b.y);
-#pragma unroll
-        for (int m = 0; m < kWarpTiles; ++m) Mma(sums[m][n], a[m][1], b.z, b.w);
-      }
-    }
-  }
-  // Ends what one warp of the kernel for few rows sums.
-  __device__ static void AddTo(float (&total)[kWarpTiles][kTokenTiles][4],
-                               float (&sums)[kWarpTiles][kTokenTiles][4]) {
-#pragma unroll
-    for (int m = 0; m < kWarpTiles; ++m) {
-#pragma unroll
-      for (int n = 0; n < kTokenTiles; ++n) {
-#pragma unroll
-        for (int i = 0; i < 4; ++i) {
-          total[m][n][i] += sums[m][n][i];
-          sums[m][n][i] = 0;
-        }
-      }
-    }
-  }
-
   // Sums in shared memory [kRows][kSumStride], where the lanes of a warp find outputs next to each other.
   __device__ float* SumsAt(int row, int i) const {
     return reinterpret_cast<float*>(memory_) + row * kSumStride + i;
   }
-  __device__ __forceinline__ void KeepSums(const float (&total)[kWarpTiles][kTokenTiles][4]) const {
-    const int g = Lane() / 4, t = Lane() % 4;
-#pragma unroll
-    for (int m = 0; m < kWarpTiles; ++m) {
-#pragma unroll
-      for (int n = 0; n < kTokenTiles; ++n) {
-#pragma unroll
-        for (int i = 0; i < 4; ++i)
-          *SumsAt((FirstTokenTile() + n) * kTokens + 2 * t + i % 2,
-                  (FirstTile() + m) * kTileOutputs + g + i / 2 * 8) = total[m][n][i];
-      }
-    }
+  // Outputs from sums, which all threads have put there.
+  __device__ __forceinline__ void Store() const {
+    __syncthreads();
+    p_.call.epilogue == Epilogue::kGated ? StoreGated() : StorePlain();
   }
 
+ private:
   // Rows whose factors are loaded together: one after the other they took as long as a quarter of the units.
   static constexpr int kRowsAtOnce = 8;
-  __device__ __forceinline__ void Store() const {
+  __device__ __forceinline__ void StorePlain() const {
     constexpr int kStep = kGemmThreads / kGemmOutputs;
     static_assert(kGemmThreads % kGemmOutputs == 0 && kRows % (kStep * kRowsAtOnce) == 0);
     const int i = static_cast<int>(threadIdx.x) % kGemmOutputs, packed = first_tile_ * kTileOutputs + i;
