@@ -60,7 +60,7 @@ class GemmBlock {
     num_copy_rows_ = p.call.num_rows - first_row_ - row;
   }
 
-  static constexpr int kEndsRuns = 1 << 15, kNoUnit = kEndsRuns - 1;
+  static constexpr int kNoUnit = kEndsRuns - 1;
   // Of the order, those of a stage; loaded long before they are used.
   struct Entries {
     int of[kStageUnits];
@@ -86,22 +86,13 @@ class GemmBlock {
     return memory_ + kStages * kStageBytes;
   }
 
-  // The order in which the kernel for few rows sums: the runs of a warp, slice by slice, then those of the
-  // next. A thread writes those of a warp.
+  // A thread orders the runs of a warp.
   __device__ __forceinline__ void OrderUnits() const {
     const int warp = static_cast<int>(threadIdx.x);
     if (warp >= kWarps) return;
-    int at = 0;
-    for (int slice = 0; slice < p_.num_slices; ++slice)
-      at += p_.RunOf(slice, warp).begin - slice * p_.slice_units;
-    const int begin = at;
-    for (int slice = 0; slice < p_.num_slices; ++slice) {
-      const cuda::Run run = p_.RunOf(slice, warp);
-      for (int unit = run.begin; unit < run.end; ++unit) order_[at++] = static_cast<uint16_t>(unit);
-    }
-    if (at > begin) order_[at - 1] |= kEndsRuns;
+    OrderRuns(num_units(), p_.num_slices, p_.slice_units, warp, order_);
     static_assert(kStages * kStageUnits <= kWarps);
-    if (warp < kStages * kStageUnits) order_[p_.call.linear.num_units + warp] = kNoUnit;
+    if (warp < kStages * kStageUnits) order_[num_units() + warp] = kNoUnit;
   }
   // Begins to bring units to a stage, and commits them, even if there are none.
   __device__ __forceinline__ void Fetch(const Entries& entries, int stage) const {

@@ -44,6 +44,21 @@ FOURSTEP_HD Run RunOf(int num_units, int slice_units, int slice, int warp) {
   return {first + warp * count / kWarps, first + (warp + 1) * count / kWarps};
 }
 
+// The order in which the units of a tile are summed: the runs of a warp, slice by slice, then those of the
+// next. Writes those of `warp` to their places in order [num_units]; kEndsRuns is set in its last.
+inline constexpr int kEndsRuns = 1 << 15;
+FOURSTEP_HD void OrderRuns(int num_units, int num_slices, int slice_units, int warp, uint16_t* order) {
+  int at = 0;
+  for (int slice = 0; slice < num_slices; ++slice)
+    at += RunOf(num_units, slice_units, slice, warp).begin - slice * slice_units;
+  const int begin = at;
+  for (int slice = 0; slice < num_slices; ++slice) {
+    const Run run = RunOf(num_units, slice_units, slice, warp);
+    for (int unit = run.begin; unit < run.end; ++unit) order[at++] = static_cast<uint16_t>(unit);
+  }
+  if (at > begin) order[at - 1] |= kEndsRuns;
+}
+
 // Of a linear, what the order depends on.
 struct StreamedLinear {
   const uint8_t* units;  // [num_tiles, num_units, unit_bytes]

@@ -69,5 +69,30 @@ TEST(WeightStream, FetchesWhatIsMultiplied) {
   }
 }
 
+// The kernel for many rows sums by itself what the warps of the one for few rows sum, in their order.
+TEST(WeightStream, ManyRowsAreSummedInTheSameOrder) {
+  for (const int num_units : {1, 3, 15, 16, 17, 64, 80, 81, 109, 192, 400, 1024}) {
+    const Slices slices = SlicesOf(num_units);
+    const std::vector<uint8_t> units(static_cast<size_t>(num_units));
+    const StreamedLinear l{.units = units.data(),
+                           .num_tiles = 1,
+                           .num_units = num_units,
+                           .num_slices = slices.count,
+                           .slice_units = slices.units,
+                           .unit_bytes = 1,
+                           .stage_units = 1,
+                           .group_tiles = 1};
+    std::vector<uint16_t> order(static_cast<size_t>(num_units)), expected;
+    for (int warp = 0; warp < kWarps; ++warp) {
+      OrderRuns(num_units, slices.count, slices.units, warp, order.data());
+      const size_t before = expected.size();
+      for (WeightStream stream(l, TilesOf(1, 1, 0, 1), warp); !stream.done(); stream.Advance())
+        expected.push_back(static_cast<uint16_t>(stream.units() - l.units));
+      if (expected.size() > before) expected.back() |= kEndsRuns;
+    }
+    EXPECT_EQ(order, expected) << num_units << " units";
+  }
+}
+
 }  // namespace
 }  // namespace fourstep::cuda
