@@ -13,7 +13,7 @@
 namespace fourstep::cli {
 namespace {
 
-constexpr int32_t kBlockTokens = 16, kPrefillRows = 256;
+constexpr int32_t kBlockTokens = 16;
 // Steps that the host may be ahead of what it has read, as the engine has it.
 constexpr int32_t kMaxUnread = 4;
 // Steps before those that are timed: a backend may record a step, capture it the second time and replay it
@@ -51,12 +51,13 @@ ShapeDecoder::ShapeDecoder(const ShapeOptions& options, const std::string& numer
     : shape_(PublishedShape(options.shape)),
       context_tokens_(options.context_tokens),
       tokens_(options.tokens),
+      prefill_rows_(DefaultPrefillChunk(options.backend)),
       blocks_each_((context_tokens_ + kLeadInSteps + tokens_) / kBlockTokens + 1) {
   const int32_t max_batch = *std::max_element(options.batches.begin(), options.batches.end());
   backend_ = std::make_unique<ComponentFilter>(MakeBackend({.name = options.backend,
                                                             .cpu_path = options.cpu_path,
                                                             .num_threads = options.num_threads,
-                                                            .max_rows = std::max(max_batch, kPrefillRows)}));
+                                                            .max_rows = std::max(max_batch, prefill_rows_)}));
   model_ = MakeRandomDecoder(shape_, *backend_,
                              {.numerics = ParseNumerics(numerics),
                               .max_slots = max_batch,
@@ -157,9 +158,9 @@ void ShapeDecoder::RunStep(const std::vector<int32_t>& tokens, const std::vector
 
 void ShapeDecoder::Prefill(int32_t slot) {
   PhiloxStream random(7, static_cast<uint64_t>(slot));
-  for (int32_t first = 0; first < context_tokens_; first += kPrefillRows) {
+  for (int32_t first = 0; first < context_tokens_; first += prefill_rows_) {
     std::vector<int32_t> tokens, positions, slots;
-    for (int32_t t = first; t < std::min(context_tokens_, first + kPrefillRows); ++t) {
+    for (int32_t t = first; t < std::min(context_tokens_, first + prefill_rows_); ++t) {
       tokens.push_back(static_cast<int32_t>(random.Below(static_cast<uint32_t>(shape_.vocab_size))));
       positions.push_back(t);
       slots.push_back(slot);

@@ -70,7 +70,7 @@ class ShapeDecoder {
   double cache_bytes(int32_t batch) const;
 
   const HfConfig shape_;
-  const int32_t context_tokens_, tokens_;
+  const int32_t context_tokens_, tokens_, prefill_rows_;
   int32_t blocks_each_;
   std::vector<int32_t> tables_;
   std::unique_ptr<ComponentFilter> backend_;

@@ -18,18 +18,22 @@ namespace {
 
 struct Entry {
   const char* name;
+  int32_t prefill_chunk_tokens;
   std::unique_ptr<Backend> (*make)(const BackendOptions& options);
 };
 
+constexpr int32_t kCpuPrefillChunk = 256;
+
 constexpr Entry kBackends[] = {
-    {"cpu",
+    {"cpu", kCpuPrefillChunk,
      [](const BackendOptions& o) {
        return MakeCpuBackend({.path = o.cpu_path, .num_threads = o.num_threads, .max_rows = o.max_rows});
      }},
 #if defined(FOURSTEP_HAS_CUDA)
-    {"cuda", [](const BackendOptions& o) { return MakeCudaBackend({.max_rows = o.max_rows}); }},
+    {"cuda", 512, [](const BackendOptions& o) { return MakeCudaBackend({.max_rows = o.max_rows}); }},
 #endif
-    {"reference", [](const BackendOptions& o) { return MakeReferenceBackend({.max_rows = o.max_rows}); }},
+    {"reference", kCpuPrefillChunk,
+     [](const BackendOptions& o) { return MakeReferenceBackend({.max_rows = o.max_rows}); }},
 };
 
 }  // namespace
@@ -40,6 +44,13 @@ std::unique_ptr<Backend> MakeBackend(const BackendOptions& options) {
   }
   throw Errorf("backend", "\"{}\" is not one of {}", Printable(options.name),
                fmt::join(BackendNames(), ", "));
+}
+
+int32_t DefaultPrefillChunk(const std::string& backend) {
+  for (const Entry& entry : kBackends) {
+    if (backend == entry.name) return entry.prefill_chunk_tokens;
+  }
+  return kCpuPrefillChunk;
 }
 
 bool HasDevice([[maybe_unused]] const std::string& backend) {

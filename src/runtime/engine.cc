@@ -31,7 +31,7 @@ void CheckOption(const char* name, int64_t value, int64_t low, int64_t high) {
 
 void CheckOptions(const EngineOptions& options) {
   CheckOption("max_sequences", options.max_sequences, 1, 1024);
-  CheckOption("prefill_chunk_tokens", options.prefill_chunk_tokens, 1, 1 << 15);
+  CheckOption("prefill_chunk_tokens", options.prefill_chunk_tokens, 0, 1 << 15);
   CheckOption("cache_tokens", options.cache_tokens, 0, int64_t{1} << 30);
   if (options.model.empty()) throw Error("model", "is empty, expected the folder of a checkpoint");
 }
@@ -45,7 +45,8 @@ SchedulerOptions PlanMemory(const EngineOptions& options, const HfConfig& config
   const int64_t num_blocks = std::min((wanted + kBlockTokens - 1) / kBlockTokens, int64_t{1} << 26);
   return {
       .max_sequences = options.max_sequences,
-      .prefill_chunk_tokens = options.prefill_chunk_tokens,
+      .prefill_chunk_tokens = options.prefill_chunk_tokens > 0 ? options.prefill_chunk_tokens
+                                                               : DefaultPrefillChunk(options.backend),
       .num_blocks = static_cast<int32_t>(num_blocks),
       .block_tokens = kBlockTokens,
       .max_context_tokens = static_cast<int32_t>(std::min(config.max_positions, num_blocks * kBlockTokens))};
@@ -115,7 +116,7 @@ Engine::State::State(const EngineOptions& options, Checkpoint checkpoint)
   backend = MakeBackend({.name = options.backend,
                          .cpu_path = options.cpu_path,
                          .num_threads = options.num_threads,
-                         .max_rows = options.prefill_chunk_tokens + options.max_sequences});
+                         .max_rows = memory.prefill_chunk_tokens + memory.max_sequences});
   model = Model::Load(checkpoint, *backend,
                       {.numerics = numerics,
                        .max_slots = memory.max_sequences,

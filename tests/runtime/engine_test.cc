@@ -202,7 +202,7 @@ TEST(Engine, RefusesOptionsInOneLine) {
       {{.model = model, .chat_template = "vicuna"}, "vicuna"},
       {{.model = model, .num_threads = -1}, "num_threads: is -1"},
       {{.model = model, .max_sequences = 0}, "max_sequences: is 0, expected 1.."},
-      {{.model = model, .prefill_chunk_tokens = 0}, "prefill_chunk_tokens: is 0, expected 1.."},
+      {{.model = model, .prefill_chunk_tokens = -1}, "prefill_chunk_tokens: is -1, expected 0.."},
       {{.model = model, .cache_tokens = -1}, "cache_tokens: is -1"},
       {{.model = model, .cache_tokens = int64_t{1} << 40}, "cache_tokens: is 1099511627776"},
   };
