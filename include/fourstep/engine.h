@@ -23,7 +23,8 @@ struct EngineOptions {
   std::string chat_template = {};  // empty: the checkpoint's own
   int32_t num_threads = 0;         // 0: as many as the process may use cores
   int32_t max_sequences = 8;       // answered at a time; further ones wait
-  int32_t prefill_chunk_tokens = 0;  // of a step; 0: what suits the backend
+  // Of a step; 0: what suits the backend.
+  int32_t prefill_chunk_tokens = 0;
   int64_t cache_tokens = 0;  // KV cache of all sequences together; 0: max_sequences times 4,096, or fewer
                              // where the model's context is shorter
 };

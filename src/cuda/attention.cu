@@ -19,9 +19,8 @@ __global__ __launch_bounds__(kRotateThreads) void RotateAndAppendKernel(CacheVie
                                                                         StepView step, HeadNorms norms) {
   LetNextBegin();
   WaitForPrevious();
-  const int row = static_cast<int>(blockIdx.x), warp = static_cast<int>(threadIdx.x) / kWarpLanes,
-            head = static_cast<int>(blockIdx.y) * kRotateWarps + warp,
-            lane = static_cast<int>(threadIdx.x) % kWarpLanes;
+  const int row = static_cast<int>(blockIdx.x), warp = WarpIndex(),
+            head = static_cast<int>(blockIdx.y) * kRotateWarps + warp, lane = LaneIndex();
   if (head >= c.num_heads + 2 * c.num_kv_heads) return;
   const int position = step.positions[row];
   uint16_t* x = qkv.values + int64_t{row} * qkv.stride + head * c.head_dim;
@@ -76,12 +75,6 @@ __global__ __launch_bounds__(kAttentionThreads) void MergeKernel(const __grid_co
       splits, kAttentionThreads / kWarpLanes);
 }
 
-// So that blocks may have so much dynamic shared memory.
-template <class Kernel>
-void AllowBytes(const Kernel& kernel, int bytes) {
-  FOURSTEP_CUDA(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes));
-}
-
 // The most splits that a row of up to max_context positions has.
 int SplitsUpTo(const CacheView& c, int32_t max_context) {
   const int groups = (max_context + c.block_tokens - 1) / c.block_tokens * c.groups_per_block;
@@ -93,7 +86,7 @@ void LaunchAlone(const AttentionCall& call, const StepView& step, const TileList
                  cudaStream_t stream) {
   const CacheView& cache = call.cache;
   const auto kernel = AttentionKernel<kDims, kRotates>;
-  static const bool is_ready = (AllowBytes(kernel, SplitBytes<kDims>(kTileQueries)), true);
+  static const bool is_ready = AllowSharedBytes(kernel, SplitBytes<kDims>(kTileQueries));
   (void)is_ready;
   for (int32_t first = 0; first < rows.num_alone; first += kAttentionRows) {
     const dim3 grid(static_cast<unsigned>(SplitsUpTo(cache, max_context)),
@@ -109,7 +102,7 @@ void LaunchShared(const AttentionCall& call, const StepView& step, const TileLis
                   cudaStream_t stream) {
   const CacheView& cache = call.cache;
   const auto kernel = TileKernel<kDims>;
-  static const bool is_ready = (AllowBytes(kernel, TileBytes<kDims>(kMaxTeamHeads)), true);
+  static const bool is_ready = AllowSharedBytes(kernel, TileBytes<kDims>(kMaxTeamHeads));
   (void)is_ready;
   const auto tiles = static_cast<unsigned>(rows.num_shared);
   const auto kv_heads = static_cast<unsigned>(cache.num_kv_heads);

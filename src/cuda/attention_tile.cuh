@@ -72,8 +72,8 @@ class AttentionTile {
         first_row_(tiles[2 * blockIdx.z]),
         num_rows_(tiles[2 * blockIdx.z + 1]),
         totals_(memory) {
-    const int warp = static_cast<int>(threadIdx.x) / kWarpLanes;
-    lane_ = static_cast<int>(threadIdx.x) % kWarpLanes;
+    const int warp = WarpIndex();
+    lane_ = LaneIndex();
     team_ = warp / team_heads_;
     head_ = warp % team_heads_;
     kv_head_ = static_cast<int>(blockIdx.y) / BlocksOfKvHead(c_);

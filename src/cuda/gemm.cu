@@ -1,7 +1,5 @@
 #include "cuda/gemm.h"
 
-#include <type_traits>
-
 #include "cuda/launch.h"
 #include "cuda/mma_gemm.cuh"
 #include "cuda/weight_units.cuh"
@@ -34,11 +32,7 @@ bool LaunchAs(const Plan& p, bool fills, const DeviceLimits& limits, cudaStream_
   if (Block::Bytes(kMostGemmUnits) > limits.shared_bytes_per_block) return false;
   if (fills && grid.x * grid.y < static_cast<unsigned>(limits.num_sms)) return false;
   const auto kernel = GemmKernel<Gemm>;
-  static const bool is_ready = [&] {
-    FOURSTEP_CUDA(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                       Block::Bytes(kMostGemmUnits)));
-    return true;
-  }();
+  static const bool is_ready = AllowSharedBytes(kernel, Block::Bytes(kMostGemmUnits));
   (void)is_ready;
   Launch(kernel, grid, dim3(kGemmThreads), static_cast<size_t>(Block::Bytes(p.call.linear.num_units)), stream,
          p);
@@ -48,15 +42,11 @@ bool LaunchAs(const Plan& p, bool fills, const DeviceLimits& limits, cudaStream_
 // As many rows a block as leave a block for every SM.
 template <class Unit>
 void LaunchUnits(const Plan& p, const DeviceLimits& limits, cudaStream_t stream) {
-  if (limits.has_wgmma) {
-    const bool is_launched = LaunchAs<WgmmaGemm<Unit, 128>>(p, true, limits, stream) ||
-                             LaunchAs<WgmmaGemm<Unit, 64>>(p, false, limits, stream);
-    FOURSTEP_CUDA_REQUIRE(is_launched);
-    return;
-  }
-  const bool is_launched = LaunchAs<MmaGemm<Unit, 8>>(p, true, limits, stream) ||
-                           LaunchAs<MmaGemm<Unit, 4>>(p, true, limits, stream) ||
-                           LaunchAs<MmaGemm<Unit, 2>>(p, false, limits, stream);
+  const bool is_launched = limits.has_wgmma ? LaunchAs<WgmmaGemm<Unit, 128>>(p, true, limits, stream) ||
+                                                  LaunchAs<WgmmaGemm<Unit, 64>>(p, false, limits, stream)
+                                            : LaunchAs<MmaGemm<Unit, 8>>(p, true, limits, stream) ||
+                                                  LaunchAs<MmaGemm<Unit, 4>>(p, true, limits, stream) ||
+                                                  LaunchAs<MmaGemm<Unit, 2>>(p, false, limits, stream);
   FOURSTEP_CUDA_REQUIRE(is_launched);
 }
 

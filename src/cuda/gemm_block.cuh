@@ -28,7 +28,7 @@ class GemmBlock {
   // Pieces of 16 bytes: of a tile's unit, of a row's unit; and how many of each a thread copies.
   static constexpr int kTileChunks = Unit::kBytes / 16, kRowChunks = kUnitInputs / 8;
   static constexpr int kWeightCopies = (kGemmTiles * kTileChunks + kGemmThreads - 1) / kGemmThreads;
-  static constexpr int kCopyRows = kGemmThreads / kRowChunks, kInputCopies = kRows / kCopyRows;
+  static constexpr int kCopyRows = kGemmThreads / kRowChunks;
   static_assert(kCopyRows % kTokens == 0);
   // Sums of a row; the lanes of a warp touch different banks.
   static constexpr int kSumStride = kGemmOutputs + 4;

@@ -12,6 +12,14 @@ namespace fourstep::cuda {
 inline constexpr int kWarpLanes = 32;
 inline constexpr unsigned kAllLanes = 0xFFFFFFFFu;
 
+// Of this thread, in a block of one dimension.
+__device__ __forceinline__ int WarpIndex() {
+  return static_cast<int>(threadIdx.x) / kWarpLanes;
+}
+__device__ __forceinline__ int LaneIndex() {
+  return static_cast<int>(threadIdx.x) % kWarpLanes;
+}
+
 // Programmatic dependent launch (sm_90 on; nothing elsewhere, where kernels never overlap). The next kernel
 // of the stream may begin, up to its own WaitForPrevious, as soon as every block of this one has called it.
 __device__ __forceinline__ void LetNextBegin() {

@@ -31,6 +31,15 @@ void Launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared_
   CheckCuda(cudaLaunchKernelEx(&config, kernel, Parameters(arguments)...), "launch", __FILE__, __LINE__);
 }
 
+// Blocks of `kernel` may ask for so much dynamic shared memory from now on: once before its first launch.
+// True.
+template <class Kernel>
+bool AllowSharedBytes(const Kernel& kernel, int bytes) {
+  CheckCuda(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes), "shared memory",
+            __FILE__, __LINE__);
+  return true;
+}
+
 }  // namespace fourstep::cuda
 
 #define FOURSTEP_CUDA(call) ::fourstep::cuda::CheckCuda((call), #call, __FILE__, __LINE__)

@@ -40,7 +40,7 @@ __global__ __launch_bounds__(kThreads, 1) void LinearKernel(const __grid_constan
   __shared__ uint64_t sum_barriers[SumExchange::kNumBarriers];
   LetNextBegin();
   const Plan& p = l.plan;
-  const int warp = static_cast<int>(threadIdx.x) / kWarpLanes;
+  const int warp = WarpIndex();
   const BlockTiles tiles = TilesOf(p.call.linear.num_tiles, kTiles == 2 ? 2 : 1, static_cast<int>(blockIdx.y),
                                    static_cast<int>(gridDim.y));
   const RingsOf<Inputs> rings(shared + l.input_bytes + l.sum_bytes, l.stages);
@@ -92,11 +92,7 @@ void LaunchKernel(LaunchPlan l, const DeviceLimits& limits, cudaStream_t stream)
   const int bytes = l.input_bytes + l.sum_bytes + RingsOf<Inputs>::Bytes(l.stages);
   FOURSTEP_CUDA_REQUIRE(bytes + kStaticBytes <= limits.shared_bytes_per_block);
   const auto kernel = LinearKernel<Inputs, kTiles>;
-  static const bool is_ready = [&] {
-    FOURSTEP_CUDA(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                       limits.shared_bytes_per_block - kStaticBytes));
-    return true;
-  }();
+  static const bool is_ready = AllowSharedBytes(kernel, limits.shared_bytes_per_block - kStaticBytes);
   (void)is_ready;
   const int row_blocks = (l.plan.call.num_rows + l.block_rows - 1) / l.block_rows;
   const int groups = l.plan.call.linear.num_tiles / (kTiles == 2 ? 2 : 1);

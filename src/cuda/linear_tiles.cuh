@@ -15,8 +15,7 @@ constexpr int SumFloats(int log_pairs) {
   return (kWarps * 32) << log_pairs;
 }
 __device__ __forceinline__ void KeepSums(float* to, const float (&sums)[4], int log_pairs) {
-  const int warp = static_cast<int>(threadIdx.x) / kWarpLanes,
-            lane = static_cast<int>(threadIdx.x) % kWarpLanes;
+  const int warp = WarpIndex(), lane = LaneIndex();
   const int g = lane / 4, t = lane % 4;
   if (t >> log_pairs != 0) return;
   reinterpret_cast<float4*>(to)[((warp * 8 + g) << log_pairs) + t] =
@@ -47,7 +46,7 @@ class SumExchange {
 
   // barriers [kNumBarriers] in shared memory. A tile is finished by 1 << log_pairs warps, a lane a value.
   __device__ SumExchange(const uint64_t* barriers, int log_pairs)
-      : full_(barriers), log_pairs_(log_pairs), warp_(static_cast<int>(threadIdx.x) / kWarpLanes) {}
+      : full_(barriers), log_pairs_(log_pairs), warp_(WarpIndex()) {}
   // One thread of the block, which meets before the exchange is used.
   __device__ static void Init(const uint64_t* barriers, int log_pairs) {
     for (int b = 0; b < kBuffers; ++b) {
@@ -61,7 +60,7 @@ class SumExchange {
   __device__ bool Finishes(int ahead) const { return Index(ahead) >> log_pairs_ == 0; }
   // What this lane finishes of the next tile, where it does.
   __device__ Output Mine(int ahead) const {
-    const int value = Index(ahead) * kWarpLanes + static_cast<int>(threadIdx.x) % kWarpLanes;
+    const int value = Index(ahead) * kWarpLanes + LaneIndex();
     return {value % kTileOutputs, value / kTileOutputs};
   }
   __device__ int buffer() const { return count_ % kBuffers; }

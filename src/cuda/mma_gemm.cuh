@@ -47,25 +47,19 @@ class MmaGemm {
   }
 
  private:
-  __device__ static int Warp() {
-    return static_cast<int>(threadIdx.x) / kWarpLanes;
-  }
-  __device__ static int Lane() {
-    return static_cast<int>(threadIdx.x) % kWarpLanes;
-  }
   __device__ static int FirstTile() {  // of this warp, within the block
-    return Warp() % kGemmOutputWarps * kWarpTiles;
+    return WarpIndex() % kGemmOutputWarps * kWarpTiles;
   }
   __device__ static int FirstTokenTile() {
-    return Warp() / kGemmOutputWarps * kTokenTiles;
+    return WarpIndex() / kGemmOutputWarps * kTokenTiles;
   }
 
   __device__ __forceinline__ void Multiply(const uint8_t* unit,
                                            float (&sums)[kWarpTiles][kTokenTiles][4]) const {
     const uint8_t* weights = unit + FirstTile() * Unit::kBytes;
     const uint8_t* inputs = unit + Block::kWeightBytes + Block::Place(FirstTokenTile() * kTokens, 0);
-    const int g = Lane() / 4, t = Lane() % 4;
-    const Unit units[kWarpTiles] = {Unit(weights, Lane()), Unit(weights + Unit::kBytes, Lane())};
+    const int g = LaneIndex() / 4, t = LaneIndex() % 4;
+    const Unit units[kWarpTiles] = {Unit(weights, LaneIndex()), Unit(weights + Unit::kBytes, LaneIndex())};
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
       uint32_t a[kWarpTiles][2][4];
@@ -102,7 +96,7 @@ class MmaGemm {
   }
 
   __device__ __forceinline__ void KeepSums(const float (&total)[kWarpTiles][kTokenTiles][4]) const {
-    const int g = Lane() / 4, t = Lane() % 4;
+    const int g = LaneIndex() / 4, t = LaneIndex() % 4;
 #pragma unroll
     for (int m = 0; m < kWarpTiles; ++m) {
 #pragma unroll

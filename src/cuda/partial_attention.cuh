@@ -110,8 +110,7 @@ __device__ __forceinline__ bool IsLast(int32_t* arrived, int num_blocks) {
 template <class Function>
 __device__ __forceinline__ void ForDimPairs(int head_dim, int num_heads, int num_warps,
                                             const Function& function) {
-  const int warp = static_cast<int>(threadIdx.x) / kWarpLanes,
-            lane = static_cast<int>(threadIdx.x) % kWarpLanes;
+  const int warp = WarpIndex(), lane = LaneIndex();
   const int chunks = (head_dim + 2 * kWarpLanes - 1) / (2 * kWarpLanes);  // of a head
   for (int i = warp; i < num_heads * chunks; i += num_warps) {
     const int head = i / chunks, dim = 2 * ((i - head * chunks) * kWarpLanes + lane);

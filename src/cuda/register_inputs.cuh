@@ -33,18 +33,11 @@ class RegisterInputs {
   }
 
  private:
-  __device__ static int Warp() {
-    return static_cast<int>(threadIdx.x) / kWarpLanes;
-  }
-  __device__ static int Lane() {
-    return static_cast<int>(threadIdx.x) % kWarpLanes;
-  }
-
   // This lane's inputs of a slice: 16 t .. 16 t + 15 of each unit, of row g. Bringing the next slice to
   // shared memory ahead was slower: 12.4 us for 10.6 of the 8B's down at one row, 21.6 for 10.9 at eight.
   __device__ __forceinline__ void Load(int slice) {
-    const int g = Lane() / 4, t = Lane() % 4;
-    const Run run = p_.RunOf(slice, Warp());
+    const int g = LaneIndex() / 4, t = LaneIndex() % 4;
+    const Run run = p_.RunOf(slice, WarpIndex());
     const auto* from = reinterpret_cast<const uint4*>(p_.call.x) +
                        int64_t{rows_.first + g} * (p_.call.x_stride / 8) + run.begin * (kUnitInputs / 8) +
                        2 * t;
@@ -58,7 +51,7 @@ class RegisterInputs {
   }
 
   __device__ __forceinline__ void Multiply(const uint8_t* weights, int i, float (&sums)[4]) const {
-    const Unit w(weights, Lane());
+    const Unit w(weights, LaneIndex());
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
       uint32_t a0[4], a1[4];

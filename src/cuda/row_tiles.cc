@@ -1,5 +1,7 @@
 #include "cuda/row_tiles.h"
 
+#include <numeric>
+
 #include "cuda/context_splits.h"
 
 namespace fourstep::cuda {
@@ -24,6 +26,8 @@ bool IsAlone(const Batch& batch, size_t row) {
 
 RowTiles RowTilesOf(const Batch& batch, const CacheView& cache) {
   RowTiles result;
+  const int64_t num_positions = std::accumulate(batch.positions.begin(), batch.positions.end(), int64_t{0});
+  if (num_positions < kFewestSharedPositions) return {.tiles = {}, .num_alone = batch.num_rows()};
   std::vector<int32_t> shared;
   for (size_t row = 0; row < batch.slots.size();) {
     const bool is_alone = cache.padded_dim > kMaxTileDims || IsAlone(batch, row);

@@ -30,7 +30,7 @@ __device__ __forceinline__ float AddSquares(float sum, const uint4& packed) {
 
 // What a row is multiplied by. `warp_sums` [kNormWarps] in shared memory; every lane gets it.
 __device__ __forceinline__ float NormFactor(const float* warp_sums, int width, float epsilon) {
-  const int lane = static_cast<int>(threadIdx.x) % kWarpLanes;
+  const int lane = LaneIndex();
   const float sum = WarpSum(lane < kNormWarps ? warp_sums[lane] : 0.0f);
   return 1.0f / sqrtf(sum / static_cast<float>(width) + epsilon);
 }

@@ -1,5 +1,5 @@
-// Inputs of several token tiles in shared memory, for prefill: all units of a linear whose inputs are not
-// sliced.
+// Inputs of several token tiles in shared memory, for more rows than registers hold but too few for
+// GemmKernel: all units of a linear whose inputs are not sliced.
 #pragma once
 
 #include <cstdint>
@@ -20,12 +20,13 @@ class SharedInputs {
   }
 
   // The workers of the block call.
-  __device__ SharedInputs(const Plan& p, const BlockRows& mine, uint4* memory) : run_(p.RunOf(0, Warp())) {
+  __device__ SharedInputs(const Plan& p, const BlockRows& mine, uint4* memory)
+      : run_(p.RunOf(0, WarpIndex())) {
     uint4* zeros = memory + p.call.linear.num_units * 2 * kTokenTiles * kTokens * 4;
     if (threadIdx.x == 0) *zeros = uint4{};
     LoadRows(p, mine, memory);
     SyncWorkers();
-    const int g = Lane() / 4, t = Lane() % 4;
+    const int g = LaneIndex() / 4, t = LaneIndex() % 4;
 #pragma unroll
     for (int tile = 0; tile < kTokenTiles; ++tile)
       at_[tile] = tile * kTokens + g < mine.count ? From{memory + Place(0, tile, 0, g, t), 4 * kTokens}
@@ -55,13 +56,6 @@ class SharedInputs {
     const uint4* at;
     int half_step;  // in 16 bytes
   };
-
-  __device__ static int Warp() {
-    return static_cast<int>(threadIdx.x) / kWarpLanes;
-  }
-  __device__ static int Lane() {
-    return static_cast<int>(threadIdx.x) % kWarpLanes;
-  }
 
   // Where 16 bytes (eight inputs) of a row stand: in the order in which lanes load them.
   __device__ static int Place(int unit, int tile, int half, int g, int t) {
@@ -93,7 +87,7 @@ class SharedInputs {
   // Adds one unit of a tile to the sums of all token tiles.
   __device__ __forceinline__ void Multiply(const uint8_t* weights, int unit,
                                            float (&sums)[kTokenTiles][4]) const {
-    const Unit w(weights, Lane());
+    const Unit w(weights, LaneIndex());
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
       uint32_t a0[4], a1[4];

@@ -86,7 +86,7 @@ class UnitRing {
 // Fills all rings until the streams end: one warp, of which lane w serves warp w. `ahead`: that warp's.
 template <int kStageBytes>
 __device__ __forceinline__ void FillRings(const RingMemory<kStageBytes>& memory, WeightStream& ahead) {
-  const int lane = static_cast<int>(threadIdx.x) % kWarpLanes, ring = lane % kWarps;
+  const int lane = LaneIndex(), ring = lane % kWarps;
   bool is_done = lane >= kWarps || ahead.done();
   int slot = 0;
   uint32_t parity = 1;  // a phase before the first has ended: the ring begins empty

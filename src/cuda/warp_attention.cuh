@@ -139,9 +139,7 @@ class WarpAttention {
 
   __device__ explicit WarpAttention(int lane) : lane_(lane) {}
   // Of those that this warp sums.
-  __device__ static int first_dim() {
-    return static_cast<int>(threadIdx.x) / kWarpLanes % (kDims / kSumDims) * kSumDims;
-  }
+  __device__ static int first_dim() { return WarpIndex() % (kDims / kSumDims) * kSumDims; }
 
   // k [16, kDims]. With kSwaps, each two chunks of 8 dimensions of every second row have changed places.
   template <bool kSwaps = false>

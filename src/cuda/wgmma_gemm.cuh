@@ -1,7 +1,7 @@
 // Many rows on the tensor cores of Hopper GPUs, a warp group at a time: the warps of a block decode a unit of
 // weights once for all its rows, into shared memory, while the one before it is being multiplied.
 //
-// wgmma rounds as mma does (both add 16 products and the sum so far at once), so the bits are the same.
+// Its bits are those of mma wherever the two were compared (docs/performance.md, Invariance.ManyRows).
 #pragma once
 
 #include <cstdint>
@@ -60,27 +60,20 @@ class WgmmaGemm {
 #endif
   }
 
-#if defined(__CUDA_ARCH_FEAT_SM90_ALL)
-
  private:
-  __device__ static int Warp() {
-    return static_cast<int>(threadIdx.x) / kWarpLanes;
-  }
-  __device__ static int Lane() {
-    return static_cast<int>(threadIdx.x) % kWarpLanes;
-  }
+#if defined(__CUDA_ARCH_FEAT_SM90_ALL)
   __device__ static int FirstRow() {  // of this warp, within the block
-    return (kRows == 128 ? Warp() : Warp() % 4) * 16;
+    return (kRows == 128 ? WarpIndex() : WarpIndex() % 4) * 16;
   }
   __device__ static int FirstOutput() {
-    return kRows == 128 ? 0 : Warp() / 4 * kGroupOutputs;
+    return kRows == 128 ? 0 : WarpIndex() / 4 * kGroupOutputs;
   }
 
   // A warp decodes a tile.
   __device__ __forceinline__ void Decode(const uint8_t* unit, uint8_t* decoded) const {
     static_assert(kGemmTiles == kGemmWarps);
-    const Unit weights(unit + Warp() * Unit::kBytes, Lane());
-    uint8_t* to = decoded + Warp() * 2 * kPieceBytes + Lane() * 4;
+    const Unit weights(unit + WarpIndex() * Unit::kBytes, LaneIndex());
+    uint8_t* to = decoded + WarpIndex() * 2 * kPieceBytes + LaneIndex() * 4;
 #pragma unroll
     for (int step = 0; step < kSteps; ++step) {
       uint32_t a[4];  // outputs g, g + 8, g, g + 8 at inputs 2t and, of the last two, 2t + 8
@@ -93,7 +86,7 @@ class WgmmaGemm {
   }
   __device__ __forceinline__ void Multiply(const uint8_t* unit, const uint8_t* decoded,
                                            float (&sums)[kGroupOutputs / 2], bool adds) const {
-    const int g = Lane() / 4, t = Lane() % 4;
+    const int g = LaneIndex() / 4, t = LaneIndex() % 4;
     const uint8_t* inputs = unit + Block::kWeightBytes + Block::Place(FirstRow(), 0);
     uint32_t a[kSteps][4];
 #pragma unroll
@@ -120,13 +113,11 @@ class WgmmaGemm {
     for (int i = 0; i < kGroupOutputs / 2; ++i) total[i] += sums[i];
   }
   __device__ __forceinline__ void KeepSums(const float (&total)[kGroupOutputs / 2]) const {
-    const int g = Lane() / 4, t = Lane() % 4;
+    const int g = LaneIndex() / 4, t = LaneIndex() % 4;
 #pragma unroll
     for (int i = 0; i < kGroupOutputs / 2; ++i)
       *block_.SumsAt(FirstRow() + g + i % 4 / 2 * 8, FirstOutput() + i / 4 * 8 + 2 * t + i % 2) = total[i];
   }
-#else
- private:
 #endif
 
   Block block_;

@@ -18,39 +18,36 @@ namespace {
 
 struct Entry {
   const char* name;
-  int32_t prefill_chunk_tokens;
   std::unique_ptr<Backend> (*make)(const BackendOptions& options);
+  int32_t prefill_chunk_tokens = 256;
 };
 
-constexpr int32_t kCpuPrefillChunk = 256;
-
 constexpr Entry kBackends[] = {
-    {"cpu", kCpuPrefillChunk,
+    {"cpu",
      [](const BackendOptions& o) {
        return MakeCpuBackend({.path = o.cpu_path, .num_threads = o.num_threads, .max_rows = o.max_rows});
      }},
 #if defined(FOURSTEP_HAS_CUDA)
-    {"cuda", 512, [](const BackendOptions& o) { return MakeCudaBackend({.max_rows = o.max_rows}); }},
+    {"cuda", [](const BackendOptions& o) { return MakeCudaBackend({.max_rows = o.max_rows}); }, 512},
 #endif
-    {"reference", kCpuPrefillChunk,
-     [](const BackendOptions& o) { return MakeReferenceBackend({.max_rows = o.max_rows}); }},
+    {"reference", [](const BackendOptions& o) { return MakeReferenceBackend({.max_rows = o.max_rows}); }},
 };
+
+const Entry& EntryOf(const std::string& name) {
+  for (const Entry& entry : kBackends) {
+    if (name == entry.name) return entry;
+  }
+  throw Errorf("backend", "\"{}\" is not one of {}", Printable(name), fmt::join(BackendNames(), ", "));
+}
 
 }  // namespace
 
 std::unique_ptr<Backend> MakeBackend(const BackendOptions& options) {
-  for (const Entry& entry : kBackends) {
-    if (options.name == entry.name) return entry.make(options);
-  }
-  throw Errorf("backend", "\"{}\" is not one of {}", Printable(options.name),
-               fmt::join(BackendNames(), ", "));
+  return EntryOf(options.name).make(options);
 }
 
 int32_t DefaultPrefillChunk(const std::string& backend) {
-  for (const Entry& entry : kBackends) {
-    if (backend == entry.name) return entry.prefill_chunk_tokens;
-  }
-  return kCpuPrefillChunk;
+  return EntryOf(backend).prefill_chunk_tokens;
 }
 
 bool HasDevice([[maybe_unused]] const std::string& backend) {

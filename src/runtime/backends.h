@@ -21,8 +21,8 @@ struct BackendOptions {
 // Throws Error naming the choices for another name, or where the machine lacks what the options ask for.
 std::unique_ptr<Backend> MakeBackend(const BackendOptions& options);
 
-// Rows of a prefill step where nothing else is asked for: more make a GPU faster, but other sequences wait for
-// as long as the step takes.
+// Rows of a prefill step where nothing else is asked for: more make a GPU faster, but other sequences wait
+// for as long as the step takes. Throws Error as MakeBackend does for another name.
 int32_t DefaultPrefillChunk(const std::string& backend);
 
 // Whether the backend computes on a device with memory of its own, and there is one.

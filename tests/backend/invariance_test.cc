@@ -178,13 +178,14 @@ std::vector<float> RunAttention(Backend& b, const AttentionCase& c, int32_t chun
 }
 
 // Rows of one sequence that stand together may share what they read of it. The long contexts are there
-// because the GPU shares contexts out by their length, in another way from 256 groups of 16 positions on.
+// because the GPU shares contexts out by their length, in another way from 256 groups of 16 positions on; in
+// the first case rows have too little context to share on it.
 TEST(Invariance, AttentionInChunks) {
   for (const AttentionCase& c : std::vector<AttentionCase>{{{4, 4, 64}, 16, 0, 100},
-                                                           {{6, 2, 24}, 9, 30, 150},
+                                                           {{6, 2, 24}, 9, 230, 320},
                                                            {{8, 2, 128}, 16, 230, 330},
-                                                           {{8, 1, 80}, 48, 100, 180},
-                                                           {{20, 1, 64}, 16, 120, 190},
+                                                           {{8, 1, 80}, 48, 250, 330},
+                                                           {{20, 1, 64}, 16, 260, 330},
                                                            {{2, 1, 64}, 16, 4060, 4130},
                                                            {{3, 1, 128}, 40, 3400, 3440}}) {
     for (const Contestant& contestant : Contestants()) {
