@@ -208,8 +208,8 @@ struct BatchRows {
     positions.push_back(position);
     slots.push_back(slot);
   }
-  // Slot s owns blocks that are `stride` apart, so that tables differ in more than an offset. Their number and
-  // the stride have no common factor.
+  // Slot s owns blocks that are `stride` apart, so that tables differ in more than an offset. Their number
+  // and the stride have no common factor.
   void SetTables(int32_t num_slots, int32_t blocks_each, int32_t stride = 1) {
     max_blocks = blocks_each;
     block_tables.clear();
