@@ -94,6 +94,8 @@ LinearId CudaBackend::AddLinear(std::span<const LinearWeight> weights, Numerics 
 }
 
 VectorId CudaBackend::AddVector(std::span<const float> values) {
+  if (values.size() > kMaxNormColumns)
+    throw Errorf("norm", "has {} weights, expected at most {} on a GPU", values.size(), kMaxNormColumns);
   std::vector<float> padded(values.begin(), values.end());
   padded.resize(static_cast<size_t>(PaddedTo64(static_cast<int64_t>(values.size()))), 0.0f);
   vectors_.emplace_back(padded, "weights");

@@ -34,15 +34,6 @@ __device__ __forceinline__ void WaitForPrevious() {
 #endif
 }
 
-// Begins to bring floats [0, count) into the L2 cache; all threads of the block call. What a kernel reads of
-// constants is long gone from there since the step before, and would be waited for after WaitForPrevious.
-__device__ __forceinline__ void PrefetchFloats(const float* from, int count) {
-  constexpr int kLineFloats = 32;
-  for (int i = static_cast<int>(threadIdx.x) * kLineFloats; i < count;
-       i += static_cast<int>(blockDim.x) * kLineFloats)
-    asm volatile("prefetch.global.L2 [%0];" ::"l"(from + i));
-}
-
 __device__ __forceinline__ float Bf16Low(uint32_t pair) {
   return __uint_as_float(pair << 16);
 }

@@ -1,5 +1,7 @@
 #include "cuda/rows.h"
 
+#include <type_traits>
+
 #include "cuda/kernel_util.cuh"
 #include "cuda/launch.h"
 #include "cuda/row_form.cuh"
@@ -78,42 +80,58 @@ __global__ void EmbedKernel(RowsView out, const uint16_t* table, StepView step, 
     to[i] = from[i];
 }
 
-// One block a row. Whole warps walk over the row, so that lanes can share blocks of NVFP4.
-template <bool kHasNorm>
-__global__ __launch_bounds__(kNormThreads) void RowKernel(RowsView out, RowsView x, const float* weight,
-                                                          float epsilon, RowForm form, const int32_t* rows) {
+// One block a row, of which a thread holds every kNormThreads-th chunk, kHeld at most. Their weights come
+// before the wait: memory takes longer than all that a norm computes.
+template <int kHeld>
+__global__ __launch_bounds__(kNormThreads) void NormKernel(RowsView out, RowsView x, const float* weight,
+                                                           float epsilon, RowForm form, const int32_t* rows) {
+  __shared__ float warp_sums[kNormWarps];
   LetNextBegin();
-  if (kHasNorm) PrefetchFloats(weight, x.stride);
+  const int chunks = x.stride / kChunkColumns, thread = static_cast<int>(threadIdx.x);
+  const auto* weights = reinterpret_cast<const float4*>(weight);
+  float4 w[kHeld][2];
+#pragma unroll
+  for (int i = 0; i < kHeld; ++i) {
+    const int chunk = min(thread + i * kNormThreads, chunks - 1);
+    w[i][0] = weights[2 * chunk], w[i][1] = weights[2 * chunk + 1];
+  }
   WaitForPrevious();
   const int row = static_cast<int>(blockIdx.x), from_row = rows != nullptr ? rows[row] : row;
   const auto* from = reinterpret_cast<const uint4*>(x.values + int64_t{from_row} * x.stride);
   auto* to = reinterpret_cast<uint4*>(out.values + int64_t{row} * out.stride);
-  const int chunks = x.stride / kChunkColumns, thread = static_cast<int>(threadIdx.x);
-  const int lane = thread % kWarpLanes;
-  float factor = 1;
-  if (kHasNorm) {
-    __shared__ float warp_sums[kNormWarps];
-    float sum = 0;
-    for (int i = thread; i < chunks; i += kNormThreads) sum = AddSquares(sum, from[i]);
-    sum = WarpSum(sum);
-    if (lane == 0) warp_sums[thread / kWarpLanes] = sum;
-    __syncthreads();
-    factor = NormFactor(warp_sums, x.width, epsilon);
+  uint4 held[kHeld] = {};
+  float sum = 0;
+#pragma unroll
+  for (int i = 0; i < kHeld; ++i) {
+    if (thread + i * kNormThreads < chunks) held[i] = from[thread + i * kNormThreads];
   }
-  for (int i = thread; i - lane < chunks; i += kNormThreads) {
+#pragma unroll
+  for (int i = 0; i < kHeld; ++i) sum = AddSquares(sum, held[i]);
+  sum = WarpSum(sum);
+  if (LaneIndex() == 0) warp_sums[WarpIndex()] = sum;
+  __syncthreads();
+  const float factor = NormFactor(warp_sums, x.width, epsilon);
+#pragma unroll
+  for (int i = 0; i < kHeld; ++i) {
+    const int chunk = thread + i * kNormThreads;
+    if (chunk - LaneIndex() >= chunks) break;
+    const uint4 stored = NormChunk(held[i], factor, w[i], chunk * kChunkColumns, form);
+    if (chunk < chunks) to[chunk] = stored;
+  }
+}
+
+// One block a row, in place. Whole warps walk over it, so that lanes can share blocks of NVFP4.
+__global__ __launch_bounds__(kNormThreads) void EncodeKernel(RowsView x, RowForm form) {
+  LetNextBegin();
+  WaitForPrevious();
+  auto* row = reinterpret_cast<uint4*>(x.values + int64_t{blockIdx.x} * x.stride);
+  const int chunks = x.stride / kChunkColumns;
+  for (int i = static_cast<int>(threadIdx.x); i - LaneIndex() < chunks; i += kNormThreads) {
     const bool exists = i < chunks;
-    const uint4 packed = exists ? from[i] : uint4{};
-    const int first = exists ? i * kChunkColumns : 0;
-    uint4 stored;
-    if (kHasNorm) {
-      const auto* w = reinterpret_cast<const float4*>(weight + first);
-      stored = NormChunk(packed, factor, {w[0], w[1]}, first, form);
-    } else {
-      float values[kChunkColumns];
-      UnpackChunk(packed, values);
-      stored = PackForConsumer(values, first, form);
-    }
-    if (exists) to[i] = stored;
+    float values[kChunkColumns];
+    UnpackChunk(exists ? row[i] : uint4{}, values);
+    const uint4 stored = PackForConsumer(values, exists ? i * kChunkColumns : 0, form);
+    if (exists) row[i] = stored;
   }
 }
 
@@ -132,13 +150,19 @@ void LaunchEmbed(RowsView out, const uint16_t* table, const StepView& step, cons
 
 void LaunchNorm(RowsView out, RowsView x, const float* weight, float epsilon, const RowForm& form,
                 const int32_t* rows, int32_t num_rows, cudaStream_t stream) {
-  Launch(RowKernel<true>, dim3(static_cast<unsigned>(num_rows)), dim3(kNormThreads), 0, stream, out, x,
-         weight, epsilon, form, rows);
+  const auto launch = [&](auto held) {
+    Launch(NormKernel<decltype(held)::value>, dim3(static_cast<unsigned>(num_rows)), dim3(kNormThreads), 0,
+           stream, out, x, weight, epsilon, form, rows);
+  };
+  constexpr int kColumns = kNormThreads * kChunkColumns, kMostHeld = kMaxNormColumns / kColumns;
+  FOURSTEP_CUDA_REQUIRE(x.stride <= kMaxNormColumns);
+  if (x.stride <= kColumns) return launch(std::integral_constant<int, 1>{});
+  if (x.stride <= 2 * kColumns) return launch(std::integral_constant<int, 2>{});
+  launch(std::integral_constant<int, kMostHeld>{});
 }
 
 void LaunchEncode(RowsView x, const RowForm& form, int32_t num_rows, cudaStream_t stream) {
-  Launch(RowKernel<false>, dim3(static_cast<unsigned>(num_rows)), dim3(kNormThreads), 0, stream, x, x,
-         nullptr, 0.0f, form, nullptr);
+  Launch(EncodeKernel, dim3(static_cast<unsigned>(num_rows)), dim3(kNormThreads), 0, stream, x, form);
 }
 
 }  // namespace fourstep::cuda

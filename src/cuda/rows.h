@@ -25,7 +25,8 @@ void LaunchEmbed(RowsView out, const uint16_t* table, const StepView& step, cons
                  int32_t num_rows, cudaStream_t stream);
 
 // out[r] = x[r] / rms(x[r]) * weight in `form`. weight [stride] is zero from the width on. With `rows`,
-// x[rows[r]].
+// x[rows[r]]. A stride of up to kMaxNormColumns: a block holds a row in its registers.
+inline constexpr int kMaxNormColumns = 32768;
 void LaunchNorm(RowsView out, RowsView x, const float* weight, float epsilon, const RowForm& form,
                 const int32_t* rows, int32_t num_rows, cudaStream_t stream);
 
