@@ -34,21 +34,24 @@ __device__ __forceinline__ BlockRows RowsOfBlock(const LaunchPlan& p) {
 template <class Inputs>
 using RingsOf = RingMemory<Inputs::kStageUnits * Inputs::Unit::kBytes>;
 
-template <class Inputs, int kTiles>
+template <class Inputs, int kTiles, bool kIsGated>
 __global__ __launch_bounds__(kThreads, 1) void LinearKernel(const __grid_constant__ LaunchPlan l) {
+  using Exchange = SumExchange<kTiles, kIsGated>;
   extern __shared__ __align__(128) uint8_t shared[];
-  __shared__ uint64_t sum_barriers[SumExchange::kNumBarriers];
+  __shared__ uint64_t sum_barriers[Exchange::kNumBarriers];
   LetNextBegin();
   const Plan& p = l.plan;
-  const int warp = WarpIndex();
-  const BlockTiles tiles = TilesOf(p.call.linear.num_tiles, kTiles == 2 ? 2 : 1, static_cast<int>(blockIdx.y),
+  // As a value of the whole warp: without it the compiler loops over lanes for every barrier that is set up (a
+  // step of the 8B 2,219 us, with it 2,193).
+  const int warp = __shfl_sync(kAllLanes, WarpIndex(), 0);
+  const BlockTiles tiles = TilesOf(p.call.linear.num_tiles, kIsGated ? 2 : 1, static_cast<int>(blockIdx.y),
                                    static_cast<int>(gridDim.y));
   const RingsOf<Inputs> rings(shared + l.input_bytes + l.sum_bytes, l.stages);
   if (threadIdx.x % kWarpLanes == 0) {
     if (warp < kWarps) {
       rings.Init(warp);
     } else {
-      SumExchange::Init(sum_barriers, p.log_pairs);
+      Exchange::Init(sum_barriers, p.log_pairs);
     }
   }
   __syncthreads();
@@ -57,11 +60,11 @@ __global__ __launch_bounds__(kThreads, 1) void LinearKernel(const __grid_constan
     return FillRings(rings, stream);
   }
   UnitRing ring(rings, warp);
-  SumExchange exchange(sum_barriers, p.log_pairs);
+  const Exchange exchange(sum_barriers, reinterpret_cast<float*>(shared + l.input_bytes), p.log_pairs);
   const BlockRows mine = RowsOfBlock(l);
   WaitForPrevious();
   Inputs inputs(p, mine, reinterpret_cast<uint4*>(shared));
-  WalkTiles<kTiles>(p, mine, tiles, inputs, ring, exchange, reinterpret_cast<float*>(shared + l.input_bytes));
+  TileWalk<kTiles, kIsGated>(p, mine, tiles, exchange).Run(inputs, ring);
 }
 
 StreamedLinear StreamOf(const Plan& p, int stage_units, int group_tiles) {
@@ -79,10 +82,10 @@ StreamedLinear StreamOf(const Plan& p, int stage_units, int group_tiles) {
 // Shared memory of a block beside the part that is asked for at the launch, rounded up.
 constexpr int kStaticBytes = 256;
 
-template <class Inputs, int kTiles>
+template <class Inputs, int kTiles, bool kIsGated>
 void LaunchKernel(LaunchPlan l, const DeviceLimits& limits, cudaStream_t stream) {
   l.stream = StreamOf(l.plan, Inputs::kStageUnits, kTiles);
-  l.sum_bytes = SumBytes(l.plan.log_pairs, kTiles == 2);
+  l.sum_bytes = SumExchange<kTiles, kIsGated>::Bytes(l.plan.log_pairs);
   constexpr int kFewestStages = 2;
   const int most_bytes = limits.shared_bytes_per_block - kStaticBytes - l.input_bytes - l.sum_bytes;
   // 37 KB an SM under way are too few: a step of the 8B took 4.8 ms, with 74 KB 3.4, though two blocks of
@@ -91,26 +94,27 @@ void LaunchKernel(LaunchPlan l, const DeviceLimits& limits, cudaStream_t stream)
   l.stages = std::clamp(most_bytes / RingsOf<Inputs>::Bytes(1), kFewestStages, kMostStages);
   const int bytes = l.input_bytes + l.sum_bytes + RingsOf<Inputs>::Bytes(l.stages);
   FOURSTEP_CUDA_REQUIRE(bytes + kStaticBytes <= limits.shared_bytes_per_block);
-  const auto kernel = LinearKernel<Inputs, kTiles>;
+  const auto kernel = LinearKernel<Inputs, kTiles, kIsGated>;
   static const bool is_ready = AllowSharedBytes(kernel, limits.shared_bytes_per_block - kStaticBytes);
   (void)is_ready;
   const int row_blocks = (l.plan.call.num_rows + l.block_rows - 1) / l.block_rows;
-  const int groups = l.plan.call.linear.num_tiles / (kTiles == 2 ? 2 : 1);
+  const int groups = l.plan.call.linear.num_tiles / (kIsGated ? 2 : 1);
   const int tile_blocks = std::clamp(limits.num_sms / row_blocks, 1, groups);
   Launch(kernel, dim3(static_cast<unsigned>(row_blocks), static_cast<unsigned>(tile_blocks)), dim3(kThreads),
          static_cast<size_t>(bytes), stream, l);
 }
 
 // For up to eight rows a block, by the longest run of a warp.
-template <class Unit, int kTiles, bool kIsSliced>
+template <class Unit, bool kIsGated, bool kIsSliced>
 void LaunchRuns(const Plan& p, const DeviceLimits& limits, cudaStream_t stream) {
   LaunchPlan l{};
   l.plan = p;
   l.block_rows = std::min(p.call.num_rows, kTokens);
   l.plan.log_pairs = l.block_rows > 4 ? 2 : l.block_rows > 2 ? 1 : 0;
+  constexpr int kTiles = kIsSliced && !kIsGated ? 3 : 2;
   const auto launch = [&](auto run_units) {
     using Inputs = RegisterInputs<Unit, decltype(run_units)::value, kIsSliced>;
-    LaunchKernel<Inputs, kTiles>(l, limits, stream);
+    LaunchKernel<Inputs, kTiles, kIsGated>(l, limits, stream);
   };
   static_assert(kMaxRunUnits == 5);
   if constexpr (Unit::kStageUnits > 1) {
@@ -120,8 +124,9 @@ void LaunchRuns(const Plan& p, const DeviceLimits& limits, cudaStream_t stream) 
 }
 
 // For more than eight rows a block, as many as fit beside the shortest useful ring. False where none do.
-template <class Unit, int kTiles>
+template <class Unit, bool kIsGated>
 bool LaunchTokenTiles(const Plan& p, const DeviceLimits& limits, cudaStream_t stream) {
+  constexpr int kTiles = kIsGated ? 2 : 1;
   const auto launch = [&](auto token_tiles) {
     constexpr int kTokenTiles = decltype(token_tiles)::value;
     using Inputs = SharedInputs<Unit, kTokenTiles>;
@@ -130,14 +135,14 @@ bool LaunchTokenTiles(const Plan& p, const DeviceLimits& limits, cudaStream_t st
     l.plan.log_pairs = 2;
     l.block_rows = kTokenTiles * kTokens;
     l.input_bytes = Inputs::Bytes(p.call.linear.num_units);
-    if (l.input_bytes + SumBytes(2, kTiles == 2) + RingsOf<Inputs>::Bytes(2) + kStaticBytes >
+    if (l.input_bytes + SumExchange<kTiles, kIsGated>::Bytes(2) + RingsOf<Inputs>::Bytes(2) + kStaticBytes >
         limits.shared_bytes_per_block)
       return false;
-    LaunchKernel<Inputs, kTiles>(l, limits, stream);
+    LaunchKernel<Inputs, kTiles, kIsGated>(l, limits, stream);
     return true;
   };
   const int wanted = (p.call.num_rows + kTokens - 1) / kTokens;
-  if constexpr (kTiles == 1) {
+  if constexpr (!kIsGated) {
     if (wanted > 4 && launch(std::integral_constant<int, 8>{})) return true;
   }
   return (wanted > 2 && launch(std::integral_constant<int, 4>{})) || launch(std::integral_constant<int, 2>{});
@@ -147,15 +152,17 @@ template <class Unit>
 void LaunchUnits(const Plan& p, const DeviceLimits& limits, cudaStream_t stream) {
   const bool is_gated = p.call.epilogue == Epilogue::kGated;
   if (p.num_slices > 1) {
-    is_gated ? LaunchRuns<Unit, 2, true>(p, limits, stream) : LaunchRuns<Unit, 3, true>(p, limits, stream);
+    is_gated ? LaunchRuns<Unit, true, true>(p, limits, stream)
+             : LaunchRuns<Unit, false, true>(p, limits, stream);
     return;
   }
   if (p.call.num_rows > kTokens) {
-    if (is_gated ? LaunchTokenTiles<Unit, 2>(p, limits, stream)
-                 : LaunchTokenTiles<Unit, 1>(p, limits, stream))
+    if (is_gated ? LaunchTokenTiles<Unit, true>(p, limits, stream)
+                 : LaunchTokenTiles<Unit, false>(p, limits, stream))
       return;
   }
-  is_gated ? LaunchRuns<Unit, 2, false>(p, limits, stream) : LaunchRuns<Unit, 1, false>(p, limits, stream);
+  is_gated ? LaunchRuns<Unit, true, false>(p, limits, stream)
+           : LaunchRuns<Unit, false, false>(p, limits, stream);
 }
 
 }  // namespace

@@ -9,26 +9,26 @@
 
 namespace fourstep::cuda {
 
-// What the sum of an output is combined with.
+// What the sum of an output is combined with. Nothing here waits for what is loaded, so that it may be long
+// under way when Finish comes.
 struct Factors {
-  float alpha, added;  // added: the bias, and for kResidual what the output is added to
+  float alpha, bias;
+  uint16_t residual;  // BF16: for kResidual what the output is added to
 };
 __device__ __forceinline__ Factors LoadFactors(const LinearCall& c, int tile, int i, int row) {
   Factors f{};
   if (row >= c.num_rows) return f;
   const int packed = tile * kTileOutputs + i;
   f.alpha = c.linear.alpha[packed];
-  if (c.linear.bias != nullptr) f.added = c.linear.bias[packed];
+  if (c.linear.bias != nullptr) f.bias = c.linear.bias[packed];
   if (c.epilogue == Epilogue::kResidual) {
     const int output = OutputOfRow(c.linear, packed);
-    if (output >= 0)
-      f.added +=
-          BFloat16::Decode({static_cast<const uint16_t*>(c.out)[int64_t{row} * c.out_stride + output]});
+    if (output >= 0) f.residual = static_cast<const uint16_t*>(c.out)[int64_t{row} * c.out_stride + output];
   }
   return f;
 }
 __device__ __forceinline__ float Finish(const Factors& f, float sum) {
-  return fmaf(f.alpha, sum, f.added);
+  return fmaf(f.alpha, sum, f.bias + BFloat16::Decode({f.residual}));
 }
 
 // `packed`: row of the weights.

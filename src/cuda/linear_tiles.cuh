@@ -14,13 +14,6 @@ namespace fourstep::cuda {
 constexpr int SumFloats(int log_pairs) {
   return (kWarps * 32) << log_pairs;
 }
-__device__ __forceinline__ void KeepSums(float* to, const float (&sums)[4], int log_pairs) {
-  const int warp = WarpIndex(), lane = LaneIndex();
-  const int g = lane / 4, t = lane % 4;
-  if (t >> log_pairs != 0) return;
-  reinterpret_cast<float4*>(to)[((warp * 8 + g) << log_pairs) + t] =
-      make_float4(sums[0], sums[1], sums[2], sums[3]);
-}
 
 // A value of a tile that a lane finishes.
 struct Output {
@@ -38,133 +31,170 @@ __device__ __forceinline__ float SumWarps(const float* sums, int i, int token, i
   return sum;
 }
 
-// How sums go from the warps that multiply to those that finish a tile, which take turns: nobody else waits.
-// Two buffers, so that the next tile's sums can come while a tile is being finished.
+// How sums go from the warps that multiply to those that finish tiles: a group of kTiles at a time, by
+// kTiles << log_pairs warps (kIsGated: of a pair of tiles, by 1 << log_pairs), a lane a value. Warps take
+// turns at it, and nobody else waits. Two buffers, so that the next group's sums can come meanwhile.
+template <int kTiles, bool kIsGated>
 class SumExchange {
  public:
   static constexpr int kBuffers = 2, kNumBarriers = 2 * kBuffers;
+  static constexpr int Bytes(int log_pairs) {
+    return kBuffers * kTiles * SumFloats(log_pairs) * static_cast<int>(sizeof(float));
+  }
 
-  // barriers [kNumBarriers] in shared memory. A tile is finished by 1 << log_pairs warps, a lane a value.
-  __device__ SumExchange(const uint64_t* barriers, int log_pairs)
-      : full_(barriers), log_pairs_(log_pairs), warp_(WarpIndex()) {}
+  // barriers [kNumBarriers], buffers [Bytes]: in shared memory.
+  __device__ SumExchange(const uint64_t* barriers, float* buffers, int log_pairs)
+      : full_(barriers), buffer_(buffers), log_pairs_(log_pairs), finisher_(WarpIndex()) {
+    const int lane = LaneIndex(), pair = lane % 4;
+    keeps_ = pair >> log_pairs == 0;
+    place_ = (((WarpIndex() * 8 + lane / 4) << log_pairs) + pair) * 4;
+  }
   // One thread of the block, which meets before the exchange is used.
   __device__ static void Init(const uint64_t* barriers, int log_pairs) {
     for (int b = 0; b < kBuffers; ++b) {
       SharedBarrier(barriers + b).Init(kWarps * kWarpArrivals);
-      SharedBarrier(barriers + kBuffers + b).Init(kWarpArrivals << log_pairs);
+      SharedBarrier(barriers + kBuffers + b).Init(kWarpArrivals * (kFinished << log_pairs));
     }
   }
 
-  __device__ int log_pairs() const { return log_pairs_; }
-  // Whether this warp finishes the tile `ahead` of the next one.
-  __device__ bool Finishes(int ahead) const { return Index(ahead) >> log_pairs_ == 0; }
-  // What this lane finishes of the next tile, where it does.
-  __device__ Output Mine(int ahead) const {
-    const int value = Index(ahead) * kWarpLanes + LaneIndex();
+  // Whether this warp has a part in finishing the group at hand: of tile Tile() of it, the value Mine().
+  __device__ bool Finishes() const { return finisher_ < kFinished << log_pairs_; }
+  __device__ int Tile() const { return finisher_ >> log_pairs_; }
+  __device__ Output Mine() const {
+    const int value = (finisher_ & ((1 << log_pairs_) - 1)) * kWarpLanes + LaneIndex();
     return {value % kTileOutputs, value / kTileOutputs};
   }
-  __device__ int buffer() const { return count_ % kBuffers; }
 
-  __device__ void BeginWrite() const {
-    if (count_ >= kBuffers) Barrier(kBuffers).Wait(static_cast<uint32_t>(count_ / kBuffers - 1) & 1u);
+  // Sums of this warp: between BeginWrite and EndWrite.
+  __device__ void BeginWrite() const { Barrier(kBuffers).Wait(parity_ ^ 1); }
+  __device__ void Write(int tile, const float (&sums)[4]) const {
+    if (keeps_)
+      *reinterpret_cast<float4*>(buffer_ + tile * SumFloats(log_pairs_) + place_) =
+          make_float4(sums[0], sums[1], sums[2], sums[3]);
   }
   __device__ void EndWrite() const { ArriveAsWarp(Barrier(0)); }
-  __device__ void BeginRead() const { Barrier(0).Wait(static_cast<uint32_t>(count_ / kBuffers) & 1u); }
+  // Those of all warps: between BeginRead and EndRead, by the warps that finish.
+  __device__ void BeginRead() const { Barrier(0).Wait(parity_); }
+  __device__ float Sum(int tile, int i, int token) const {
+    return SumWarps(buffer_ + tile * SumFloats(log_pairs_), i, token, log_pairs_);
+  }
   __device__ void EndRead() const { ArriveAsWarp(Barrier(kBuffers)); }
-  __device__ void Next() { ++count_; }
+  __device__ void Next() {
+    finisher_ = (finisher_ - (kFinished << log_pairs_)) & (kWarps - 1);
+    is_second_ = !is_second_;
+    const int floats = kTiles * SumFloats(log_pairs_);
+    buffer_ += is_second_ ? floats : -floats;
+    if (!is_second_) parity_ ^= 1;
+  }
 
  private:
-  __device__ int Index(int ahead) const { return (warp_ - ((count_ + ahead) << log_pairs_)) & (kWarps - 1); }
+  static constexpr int kFinished = kIsGated ? 1 : kTiles;
   __device__ SharedBarrier Barrier(int first) const {
     SharedBarrier b = full_;
-    b.at += 8u * static_cast<uint32_t>(first + buffer());
+    b.at += 8u * static_cast<uint32_t>(first + (is_second_ ? 1 : 0));
     return b;
   }
   SharedBarrier full_;
-  int log_pairs_, warp_, count_ = 0;
+  float* buffer_;  // of the group at hand
+  int log_pairs_;
+  int finisher_;  // this warp among those that finish it, if any
+  int place_;     // of this lane's sums in a tile's
+  bool keeps_, is_second_ = false;
+  uint32_t parity_ = 0;
 };
 
-// `sums`: of the tile; `row` of the batch.
-__device__ __forceinline__ void StoreTile(const LinearCall& c, const float* sums, const Factors& factors,
-                                          int tile, int row, const Output& o, const SumExchange& exchange) {
-  const float sum = SumWarps(sums, o.i, o.token, exchange.log_pairs());
-  exchange.EndRead();
-  StoreOutput(c, factors, sum, tile * kTileOutputs + o.i, row);
-}
+// A block walks over its tiles in groups of kTiles: so that a group's sums are exchanged together, that a
+// gated pair is, and that a slice of inputs is loaded once for a group.
+template <int kTiles, bool kIsGated>
+class TileWalk {
+ public:
+  using Exchange = SumExchange<kTiles, kIsGated>;
 
-// `sums` of tiles `tile` and `tile + 1`, which hold 16 outputs: those of a token are 16 lanes next to each
-// other, a block of NVFP4.
-__device__ __forceinline__ void StoreGated(const LinearCall& c, const float* sums,
-                                           const Factors& gate_factors, const Factors& up_factors, int tile,
-                                           int row, const Output& o, const SumExchange& exchange) {
-  const float* pair = sums + o.i / 8 * SumFloats(exchange.log_pairs());
-  const float gate = Finish(gate_factors, SumWarps(pair, o.i % 8, o.token, exchange.log_pairs()));
-  const float up = Finish(up_factors, SumWarps(pair, o.i % 8 + 8, o.token, exchange.log_pairs()));
-  exchange.EndRead();
-  StoreGatedOutput(c, gate, up, tile * 8 + o.i, row);
-}
+  __device__ TileWalk(const Plan& p, const BlockRows& mine, const BlockTiles& tiles, const Exchange& exchange)
+      : c_(p.call), first_row_(mine.first), tiles_(tiles), exchange_(exchange) {}
 
-// Bytes of the buffers of an exchange, of tiles or of gated pairs.
-constexpr int SumBytes(int log_pairs, bool is_gated) {
-  return SumExchange::kBuffers * (is_gated ? 2 : 1) * SumFloats(log_pairs) * static_cast<int>(sizeof(float));
-}
-
-// A block walks over its tiles in groups of kTiles: two for a gated pair, three where inputs are sliced, so
-// that a slice is loaded once for all of a block's tiles. `buffers`: SumBytes of shared memory.
-template <int kTiles, class Inputs, class Ring>
-__device__ __forceinline__ void WalkTiles(const Plan& p, const BlockRows& mine, const BlockTiles& tiles,
-                                          Inputs& inputs, Ring& ring, SumExchange& exchange, float* buffers) {
-  constexpr bool kIsGated = kTiles == 2;
-  constexpr int kStep = kIsGated ? 2 : 1;  // tiles that are finished together
-  constexpr int kTokenTiles = Inputs::kTokenTiles;
-  const int log_pairs = exchange.log_pairs();
-  for (int group = 0; group < tiles.count; group += kTiles) {
-    const int num_tiles = min(kTiles, tiles.count - group);
-    Factors factors[2] = {};
-    const auto load_factors = [&](int r, const Output& o, int row) {
-      if (kIsGated) {
-        const int tile = tiles.At(group) + o.i / 8;
-        factors[0] = LoadFactors(p.call, tile, o.i % 8, row);
-        factors[1] = LoadFactors(p.call, tile, o.i % 8 + 8, row);
+  template <class Inputs, class Ring>
+  __device__ __forceinline__ void Run(Inputs& inputs, Ring& ring) {
+    for (group_ = 0; group_ < tiles_.count; group_ += kTiles) {
+      num_tiles_ = min(kTiles, tiles_.count - group_);
+      if constexpr (Inputs::kTokenTiles == 1) {
+        // What ends a tile is fetched before it is summed, and sums leave the registers one by one.
+        const EndFactors factors = LoadFactors(0);
+        exchange_.BeginWrite();
+        inputs.template Sum<kTiles>(num_tiles_, ring,
+                                    [&](int r, const float(&sums)[4]) { exchange_.Write(r, sums); });
+        exchange_.EndWrite();
+        End(0, factors);
       } else {
-        factors[0] = LoadFactors(p.call, tiles.At(group + r), o.i, row);
-      }
-    };
-    if (kTokenTiles == 1) {  // early; a warp finishes at most one of a group
+        float sums[kTiles][Inputs::kTokenTiles][4] = {};
+        inputs.Sum(num_tiles_, ring, sums);
 #pragma unroll
-      for (int r = 0; r < kTiles; r += kStep) {
-        if (r >= num_tiles || !exchange.Finishes(r / kStep)) continue;
-        const Output o = exchange.Mine(r / kStep);
-        load_factors(r, o, mine.first + o.token);
-      }
-    }
-    float sums[kTiles][kTokenTiles][4] = {};
-    inputs.Sum(num_tiles, ring, sums);
+        for (int token_tile = 0; token_tile < Inputs::kTokenTiles; ++token_tile) {
+          exchange_.BeginWrite();
 #pragma unroll
-    for (int r = 0; r < kTiles; r += kStep) {
-      if (r >= num_tiles) break;
-#pragma unroll
-      for (int token_tile = 0; token_tile < kTokenTiles; ++token_tile) {
-        float* to = buffers + exchange.buffer() * kStep * SumFloats(log_pairs);
-        exchange.BeginWrite();
-        KeepSums(to, sums[r][token_tile], log_pairs);
-        if (kIsGated) KeepSums(to + SumFloats(log_pairs), sums[kTiles - 1][token_tile], log_pairs);
-        exchange.EndWrite();
-        if (exchange.Finishes(0)) {
-          const Output o = exchange.Mine(0);
-          const int row = mine.first + token_tile * kTokens + o.token;
-          if (kTokenTiles > 1) load_factors(r, o, row);
-          exchange.BeginRead();
-          if (kIsGated) {
-            StoreGated(p.call, to, factors[0], factors[1], tiles.At(group), row, o, exchange);
-          } else {
-            StoreTile(p.call, to, factors[0], tiles.At(group + r), row, o, exchange);
-          }
+          for (int r = 0; r < kTiles; ++r) exchange_.Write(r, sums[r][token_tile]);
+          exchange_.EndWrite();
+          End(token_tile, LoadFactors(token_tile));
         }
-        exchange.Next();
       }
     }
   }
-}
+
+ private:
+  __device__ bool EndsTile() const {
+    return exchange_.Finishes() && exchange_.Tile() < num_tiles_;
+  }
+  // Of the linear: the tile that this warp finishes, the first of a pair.
+  __device__ int Tile() const {
+    return tiles_.At(group_ + exchange_.Tile());
+  }
+  __device__ int RowOf(const Output& o, int token_tile) const {
+    return first_row_ + token_tile * kTokens + o.token;
+  }
+
+  struct EndFactors {
+    Factors of[kIsGated ? 2 : 1] = {};
+  };
+  __device__ __forceinline__ EndFactors LoadFactors(int token_tile) const {
+    EndFactors factors;
+    if (!EndsTile()) return factors;
+    const Output o = exchange_.Mine();
+    const int row = RowOf(o, token_tile);
+    if constexpr (kIsGated) {
+      factors.of[0] = cuda::LoadFactors(c_, Tile() + o.i / 8, o.i % 8, row);
+      factors.of[1] = cuda::LoadFactors(c_, Tile() + o.i / 8, o.i % 8 + 8, row);
+    } else {
+      factors.of[0] = cuda::LoadFactors(c_, Tile(), o.i, row);
+    }
+    return factors;
+  }
+
+  // The part of this warp in finishing the group, if it has one. A pair of gated tiles holds 16 outputs:
+  // those of a token are 16 lanes next to each other, a block of NVFP4.
+  __device__ __forceinline__ void End(int token_tile, const EndFactors& factors) {
+    if (exchange_.Finishes()) {
+      exchange_.BeginRead();
+      const Output o = exchange_.Mine();
+      const int row = RowOf(o, token_tile);
+      if constexpr (kIsGated) {
+        const float gate = Finish(factors.of[0], exchange_.Sum(o.i / 8, o.i % 8, o.token));
+        const float up = Finish(factors.of[1], exchange_.Sum(o.i / 8, o.i % 8 + 8, o.token));
+        exchange_.EndRead();
+        StoreGatedOutput(c_, gate, up, Tile() * 8 + o.i, row);
+      } else {
+        const float sum = exchange_.Sum(exchange_.Tile(), o.i, o.token);
+        exchange_.EndRead();
+        if (EndsTile()) StoreOutput(c_, factors.of[0], sum, Tile() * kTileOutputs + o.i, row);
+      }
+    }
+    exchange_.Next();
+  }
+
+  const LinearCall& c_;
+  const int first_row_;
+  const BlockTiles tiles_;
+  Exchange exchange_;
+  int group_ = 0, num_tiles_ = 0;  // the group at hand: its first tile, of those of the block
+};
 
 }  // namespace fourstep::cuda

@@ -18,16 +18,28 @@ class RegisterInputs {
 
   __device__ RegisterInputs(const Plan& p, const BlockRows& mine, uint4*) : p_(p), rows_(mine) { Load(0); }
 
-  // Adds the tiles of a group to `sums`.
-  template <int kTiles, class Ring>
-  __device__ __forceinline__ void Sum(int num_tiles, Ring& ring, float (&sums)[kTiles][1][4]) {
-    for (int slice = 0; slice < (kIsSliced ? p_.num_slices : 1); ++slice) {
-      if (kIsSliced && slice != held_slice_) Load(slice);
-        // Not unrolled, for the code would not fit the instruction cache: tiles take turns at sums[0].
+  // Of each tile of a group, keep(tile of the group, sums). Not unrolled, for the code would not fit the
+  // instruction cache.
+  template <int kTiles, class Ring, class Keep>
+  __device__ __forceinline__ void Sum(int num_tiles, Ring& ring, const Keep& keep) {
+    if constexpr (kIsSliced) {
+      float sums[kTiles][4] = {};
+      for (int slice = 0; slice < p_.num_slices; ++slice) {
+        if (slice != held_slice_) Load(slice);
 #pragma unroll 1
-      for (int r = 0; r < kTiles; ++r) {
-        if (r < num_tiles) MultiplyRun(ring, sums[0][0]);
-        Rotate(sums);
+        for (int r = 0; r < kTiles; ++r) {  // in turns, each at sums[0]
+          if (r < num_tiles) MultiplyRun(ring, sums[0]);
+          Rotate(sums);
+        }
+      }
+#pragma unroll
+      for (int r = 0; r < kTiles; ++r) keep(r, sums[r]);
+    } else {
+#pragma unroll 1
+      for (int r = 0; r < num_tiles; ++r) {
+        float sums[4] = {};
+        MultiplyRun(ring, sums);
+        keep(r, sums);
       }
     }
   }
@@ -88,13 +100,13 @@ class RegisterInputs {
   }
   // sums[0] to the end.
   template <int kTiles>
-  __device__ static void Rotate(float (&sums)[kTiles][1][4]) {
+  __device__ static void Rotate(float (&sums)[kTiles][4]) {
 #pragma unroll
     for (int j = 0; j < 4; ++j) {
-      const float first = sums[0][0][j];
+      const float first = sums[0][j];
 #pragma unroll
-      for (int i = 0; i + 1 < kTiles; ++i) sums[i][0][j] = sums[i + 1][0][j];
-      sums[kTiles - 1][0][j] = first;
+      for (int i = 0; i + 1 < kTiles; ++i) sums[i][j] = sums[i + 1][j];
+      sums[kTiles - 1][j] = first;
     }
   }
 
