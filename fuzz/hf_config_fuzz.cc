@@ -24,9 +24,10 @@ void Try(Function function) {
 
 // Patterns are matched with names of modules, whatever they are.
 void Match(const fourstep::QuantizationConfig& config) {
-  if (config.dialect == fourstep::Dialect::kNone || !(config.has_nvfp4 || config.has_mxfp4)) std::abort();
+  if (config.dialect == fourstep::Dialect::kNone || !(config.has_nvfp4 || config.has_mxfp4 || config.has_fp8))
+    std::abort();
   for (const char* module : {"lm_head", "model.layers.0.self_attn.q_proj", "model.layers.11.mlp.down_proj"}) {
-    for (const WeightFormat format : {WeightFormat::kNvFp4, WeightFormat::kMxFp4}) {
+    for (const WeightFormat format : {WeightFormat::kNvFp4, WeightFormat::kMxFp4, WeightFormat::kFp8}) {
       Try([&] { config.Expect(module, format, /*has_input_scale=*/config.has_w4a4); });
     }
   }

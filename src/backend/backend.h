@@ -70,7 +70,8 @@ class Backend {
   // A linear of one or more weights that share their input, stacked along the outputs (q|k|v, gate|up): all
   // must have the same k, pre_quant_scale and, under kW4A4, input scale. Repacks or uploads: `weights` may go
   // away. kW4A4 where every weight is NVFP4 and has an input scale, kW4A16 where every weight has 4 bits;
-  // throws Error otherwise. Any weight under kBf16 is decoded and rounded to BF16.
+  // throws Error otherwise. Under kBf16 an FP8 weight stays exactly what it is and any other is decoded and
+  // rounded to BF16; formats may mix.
   virtual LinearId AddLinear(std::span<const LinearWeight> weights, Numerics numerics) = 0;
   virtual VectorId AddVector(std::span<const float> values) = 0;    // [n]: norm weights
   virtual EmbeddingId AddEmbedding(const LinearWeight& table) = 0;  // dense [vocab, hidden]

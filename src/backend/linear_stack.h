@@ -31,14 +31,23 @@ inline int64_t BlockValues(WeightFormat format) {
 
 inline int64_t RowBytes(WeightFormat format, int64_t k) {
   if (IsFourBit(format)) return k / 2;
+  if (format == WeightFormat::kFp8) return k;
   return format == WeightFormat::kFp32 ? 4 * k : 2 * k;
 }
 
 // That a linear of `numerics` reads of a weight, its factors included.
 inline int64_t WeightBytes(const LinearWeight& w, Numerics numerics) {
-  const size_t values = numerics == Numerics::kBf16 ? static_cast<size_t>(2 * w.n * w.k)
-                                                    : w.values.size() + w.block_scales.size();
-  return static_cast<int64_t>(values + sizeof(float) * (w.bias.size() + w.pre_quant_scale.size()));
+  const bool is_kept = numerics != Numerics::kBf16 || w.format == WeightFormat::kFp8;
+  const size_t values =
+      is_kept ? w.values.size() + w.block_scales.size() : static_cast<size_t>(2 * w.n * w.k);
+  const size_t factors = w.output_scales.size() + w.bias.size() + w.pre_quant_scale.size();
+  return static_cast<int64_t>(values + sizeof(float) * factors);
+}
+
+// What output `n` of a checked weight multiplies its sum by: FP8's scale.
+inline float OutputScale(const LinearWeight& w, int64_t n) {
+  if (w.output_scales.empty()) return 1;
+  return w.output_scales[w.output_scales.size() == 1 ? 0 : static_cast<size_t>(n)];
 }
 
 // Throws Error, naming the weight, where sizes and shape disagree or a scale is not positive and finite.
@@ -56,11 +65,26 @@ inline void CheckWeight(const LinearWeight& w) {
   expect(w.block_scales.size(), IsFourBit(w.format) ? w.n * (w.k / block) : 0, "block scales");
   if (!w.bias.empty()) expect(w.bias.size(), w.n, "bias values");
   if (!w.pre_quant_scale.empty()) expect(w.pre_quant_scale.size(), w.k, "pre_quant_scale values");
+  const bool has_one_scale = w.format == WeightFormat::kFp8 && w.output_scales.size() == 1;
+  if (!has_one_scale)
+    expect(w.output_scales.size(), w.format == WeightFormat::kFp8 ? w.n : 0, "output scales");
   const auto is_scale = [](float x) { return x > 0 && std::isfinite(x); };
+  const auto fault = std::find_if_not(w.output_scales.begin(), w.output_scales.end(), is_scale);
+  if (fault != w.output_scales.end())
+    throw Errorf(w.name, "scale of output {} is {}, expected a positive number",
+                 fault - w.output_scales.begin(), *fault);
   if (w.format == WeightFormat::kNvFp4 && !is_scale(w.global_scale))
     throw Errorf(w.name, "global scale is {}, expected a positive number", w.global_scale);
   if (w.input_scale && !is_scale(*w.input_scale))
     throw Errorf(w.name, "input scale is {}, expected a positive number", *w.input_scale);
+}
+
+// Throws Error for what cannot be an embedding.
+inline void CheckTable(const LinearWeight& table) {
+  CheckWeight(table);
+  if (IsFourBit(table.format) || table.format == WeightFormat::kFp8)
+    throw Errorf(table.name, "is an embedding in {}, expected BF16, FP16 or FP32",
+                 WeightFormatName(table.format));
 }
 
 // Throws Error where `weights` cannot be one linear under `numerics`: see Backend::AddLinear.
@@ -85,7 +109,8 @@ inline void CheckStack(std::span<const LinearWeight> weights, Numerics numerics)
   }
 }
 
-// out[k] = row `n` of a checked weight, decoded exactly (4-bit: in fp32, as their formats' Decode).
+// out[k] = row `n` of a checked weight, decoded exactly (4-bit: in fp32, as their formats' Decode; FP8: the
+// product with its scale, in fp32).
 inline void DecodeRow(const LinearWeight& w, int64_t n, float* out) {
   const std::byte* row = w.values.data() + n * RowBytes(w.format, w.k);
   if (IsFourBit(w.format)) {
@@ -104,6 +129,9 @@ inline void DecodeRow(const LinearWeight& w, int64_t n, float* out) {
         MxFp4::Decode(values, out + b * block);
       }
     }
+  } else if (w.format == WeightFormat::kFp8) {
+    const float scale = OutputScale(w, n);
+    for (int64_t i = 0; i < w.k; ++i) out[i] = E4M3::Decode(static_cast<uint8_t>(row[i])) * scale;
   } else if (w.format == WeightFormat::kFp32) {
     std::memcpy(out, row, static_cast<size_t>(4 * w.k));
   } else {

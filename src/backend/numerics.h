@@ -13,7 +13,7 @@ enum class Numerics {
   kW4A4,   // 4-bit weights times 4-bit activations, exactly as FP4 hardware would: needs calibrated input
            // scales
   kW4A16,  // 4-bit weights decoded exactly, BF16 activations
-  kBf16,   // weights decoded to BF16 (a dense checkpoint's own precision)
+  kBf16,   // BF16 activations, weights that are dense: FP8 ones as they are, all others decoded to BF16
 };
 
 inline constexpr std::string_view NumericsName(Numerics numerics) {

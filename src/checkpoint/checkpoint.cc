@@ -158,17 +158,48 @@ std::span<const float> Checkpoint::Vector(const std::string& tensor, int64_t n) 
 
 void Checkpoint::ReadDense(LinearWeight& weight) {
   const std::string tensor = weight.name + ".weight";
-  // Scales beside a dense weight would be some other quantisation: FP8, say.
+  // Scales beside a dense weight would be some other quantisation: INT8, say.
   for (const char* suffix :
        {".weight_scale", ".weight_scale_inv", ".weight_scale_2", ".weight_global_scale"}) {
     if (Has(tensor) && Get(tensor).type != TensorType::kU8 && Has(weight.name + suffix)) {
-      throw Errorf(Where(tensor), "is {} and has scales, expected 4-bit codes (U8)",
+      throw Errorf(Where(tensor), "is {} and has scales, expected 4-bit codes (U8) or FP8 (F8_E4M3)",
                    TensorTypeName(Get(tensor).type));
     }
   }
   const TensorView& view = Get(tensor, kDenseTypes, {weight.n, weight.k});
   weight.format = DenseFormat(view.type);
   weight.values = view.bytes;
+}
+
+// One positive number for all of `n` outputs, or one for each.
+std::span<const float> Checkpoint::OutputScales(const std::string& tensor, int64_t n) {
+  const TensorView& view = Get(tensor);
+  const std::vector<int64_t>& shape = view.shape;
+  const bool is_one = shape.empty() || shape == std::vector<int64_t>{1};
+  const bool fits = is_one || shape == std::vector<int64_t>{n} || shape == std::vector<int64_t>{n, 1};
+  if (!fits || std::find(kDenseTypes.begin(), kDenseTypes.end(), view.type) == kDenseTypes.end()) {
+    throw Errorf(Where(tensor), "is {} of shape {}, expected one number or [{}, 1] of {}",
+                 TensorTypeName(view.type), ShapeText(shape), n, TypesText(kDenseTypes));
+  }
+  const std::vector<float>& scales = floats_.emplace_back(ToFloats(view));
+  const auto fault = std::find_if_not(scales.begin(), scales.end(), IsScale);
+  if (fault != scales.end())
+    throw Errorf(Where(tensor), "has the scale {}, expected positive numbers", *fault);
+  return scales;
+}
+
+// Both dialects write it alike.
+void Checkpoint::ReadFp8(LinearWeight& weight) {
+  const std::string tensor = weight.name + ".weight", input = weight.name + ".input_scale";
+  const TensorView& view = Get(tensor, {TensorType::kF8E4M3}, {weight.n, weight.k});
+  uint8_t largest = 0;  // magnitude
+  for (const std::byte code : view.bytes)
+    largest = std::max(largest, static_cast<uint8_t>(code & std::byte{0x7F}));
+  if (E4M3::IsNaN(largest)) throw Error(Where(tensor), "has a value that is NaN, expected numbers");
+  weight.format = WeightFormat::kFp8;
+  weight.values = view.bytes;
+  weight.output_scales = OutputScales(weight.name + ".weight_scale", weight.n);
+  if (Has(input)) OutputScales(input, 1);  // of FP8 activations: ours stay BF16
 }
 
 // `codes` is the tensor that holds them: ".weight" (ModelOpt) or ".weight_packed" (compressed-tensors).
@@ -223,6 +254,11 @@ LinearWeight Checkpoint::Linear(const std::string& module, int64_t n, int64_t k)
     ReadFourBit(is_packed ? packed : plain, weight);
     if (weight.format == WeightFormat::kNvFp4) ReadGlobalScales(weight);
     quantization_.Expect(module, weight.format, weight.input_scale.has_value());
+  } else if (Has(plain) && Get(plain).type == TensorType::kF8E4M3) {
+    if (dialect() == Dialect::kNone)
+      throw Error(Where(plain), "is F8_E4M3, but config.json names no quantisation");
+    ReadFp8(weight);
+    quantization_.Expect(module, weight.format, false);
   } else {
     ReadDense(weight);
   }

@@ -23,7 +23,7 @@ class Checkpoint {
  public:
   // Reads config.json, generation_config.json (optional), hf_quant_config.json (optional) and the headers of
   // the weights; maps the weights. Throws Error for anything wrong or unknown: a quantisation method, a
-  // format, a non-empty transform_config, activations or weights of another kind than NVFP4 or MXFP4.
+  // format, a non-empty transform_config, weights of another kind than NVFP4, MXFP4 or FP8.
   static Checkpoint Open(const std::filesystem::path& folder);
 
   const std::filesystem::path& folder() const { return folder_; }
@@ -34,10 +34,10 @@ class Checkpoint {
   Dialect dialect() const { return quantization_.dialect; }
   const TensorMap& tensors() const { return tensors_.tensors(); }
 
-  // The linear `module` ("model.layers.0.self_attn.q_proj") with its bias, if it has one: dense, NVFP4 or
-  // MXFP4, as its tensors are. Views stay valid as long as the checkpoint. Throws Error naming the tensor
+  // The linear `module` ("model.layers.0.self_attn.q_proj") with its bias, if it has one: dense, FP8, NVFP4
+  // or MXFP4, as its tensors are. Views stay valid as long as the checkpoint. Throws Error naming the tensor
   // where one is missing, has another shape or type, or holds a scale that is NaN, infinite, negative (or
-  // zero, for the global ones).
+  // zero, but for those of blocks), or an FP8 value that is NaN.
   LinearWeight Linear(const std::string& module, int64_t n, int64_t k);
   // A dense table [n, k] by the module's name ("model.embed_tokens").
   LinearWeight Table(const std::string& module, int64_t n, int64_t k);
@@ -54,8 +54,10 @@ class Checkpoint {
   const TensorView& Get(const std::string& tensor, std::initializer_list<TensorType> types,
                         const std::vector<int64_t>& shape);
   float Scalar(const std::string& tensor);
+  std::span<const float> OutputScales(const std::string& tensor, int64_t n);
   std::string Where(std::string_view tensor) const;
   void ReadDense(LinearWeight& weight);
+  void ReadFp8(LinearWeight& weight);
   void ReadFourBit(const std::string& codes, LinearWeight& weight);
   void ReadGlobalScales(LinearWeight& weight);
 

@@ -10,7 +10,8 @@ namespace {
 
 constexpr JsonLimits kLimits = {.max_bytes = size_t{16} << 20, .max_depth = 32};
 constexpr size_t kMaxPatterns = 100'000;
-constexpr std::string_view kSupported = "NVFP4 and MXFP4 weights, with NVFP4 or 16-bit activations";
+constexpr std::string_view kSupported =
+    "NVFP4, MXFP4 and FP8 weights, 4-bit ones with NVFP4 or 16-bit activations";
 
 // Keys without an effect on how the tensors are to be read are listed too; a null counts as absent.
 void ExpectKeys(const Json& json, const std::string& where, std::initializer_list<std::string_view> keys) {
@@ -26,11 +27,12 @@ std::string Shown(const Json& value) {
 }
 
 // The ways of quantising one group of modules.
-enum class Scheme { kNvFp4, kNvFp4WeightsOnly, kMxFp4 };
+enum class Scheme { kNvFp4, kNvFp4WeightsOnly, kMxFp4, kFp8 };
 
 void AddScheme(Scheme scheme, QuantizationConfig& config) {
-  config.has_nvfp4 |= scheme != Scheme::kMxFp4;
+  config.has_nvfp4 |= scheme == Scheme::kNvFp4 || scheme == Scheme::kNvFp4WeightsOnly;
   config.has_mxfp4 |= scheme == Scheme::kMxFp4;
+  config.has_fp8 |= scheme == Scheme::kFp8;
   config.has_w4a4 |= scheme == Scheme::kNvFp4;
   config.has_w4a16 |= scheme == Scheme::kNvFp4WeightsOnly;
 }
@@ -46,6 +48,25 @@ void ReadPatterns(const JsonReader& reader, const std::string& key, bool allow_r
     if (!name.is_string()) throw Errorf(reader.where(), "\"{}\" has {}, expected strings", key, Shown(name));
     config.excluded.emplace_back(name.get<std::string>(), allow_regex, reader.where() + ": " + key);
   }
+}
+
+// "weights" or "input_activations" of a group of 8-bit floats. Activations stay in BF16, however they are
+// said to be scaled.
+void ExpectEightBitFloats(const JsonReader& group, const std::string& key) {
+  const JsonReader args(group.Get(key), group.where() + ": " + key);
+  const std::string type = args.String("type");
+  const int64_t num_bits = args.Int("num_bits", 1, 64);
+  if (type != "float" || num_bits != 8) {
+    throw Errorf(args.where(), "{} bits of type \"{}\", expected FP8; supported are {}", num_bits,
+                 Printable(type, 20), kSupported);
+  }
+  const std::string strategy = args.StringOr("strategy", "tensor");
+  if (key == "weights" && strategy != "tensor" && strategy != "channel") {
+    throw Errorf(args.where(), "\"strategy\" is \"{}\", expected \"tensor\" or \"channel\"",
+                 Printable(strategy, 40));
+  }
+  if (!args.BoolOr("symmetric", true))
+    throw Error(args.where(), "\"symmetric\" is false, which is not supported");
 }
 
 // "weights" or "input_activations" of a group: 4-bit floats in blocks. `dynamic` may say that block scales
@@ -68,12 +89,18 @@ void ExpectFourBitFloats(const JsonReader& group, const std::string& key, int64_
 }
 
 // A group of either dialect: ModelOpt's and compressed-tensors' objects have the same fields.
-Scheme ReadGroup(const JsonReader& group, bool is_mxfp4) {
-  const int64_t block_values = is_mxfp4 ? 32 : 16;
-  ExpectFourBitFloats(group, "weights", block_values);
+Scheme ReadGroup(const JsonReader& group, WeightFormat format) {
   if (group.Has("output_activations")) {
     throw Error(group.where(), "\"output_activations\" are quantised, which is not supported");
   }
+  if (format == WeightFormat::kFp8) {
+    ExpectEightBitFloats(group, "weights");
+    if (group.Has("input_activations")) ExpectEightBitFloats(group, "input_activations");
+    return Scheme::kFp8;
+  }
+  const bool is_mxfp4 = format == WeightFormat::kMxFp4;
+  const int64_t block_values = is_mxfp4 ? 32 : 16;
+  ExpectFourBitFloats(group, "weights", block_values);
   if (group.Has("input_activations")) ExpectFourBitFloats(group, "input_activations", block_values);
   if (is_mxfp4) return Scheme::kMxFp4;
   if (!group.Has("input_activations")) return Scheme::kNvFp4WeightsOnly;
@@ -96,16 +123,20 @@ const Json& Groups(const JsonReader& reader) {
 Scheme SchemeOfAlgorithm(const std::string& name, const std::string& where) {
   if (name == "NVFP4" || name == "NVFP4_AWQ") return Scheme::kNvFp4;
   if (name == "W4A16_NVFP4") return Scheme::kNvFp4WeightsOnly;
-  throw Errorf(where,
-               "quantisation algorithm \"{}\" is not supported, expected NVFP4, NVFP4_AWQ, W4A16_NVFP4 or "
-               "MIXED_PRECISION of these",
-               Printable(name, 40));
+  if (name == "FP8") return Scheme::kFp8;
+  throw Errorf(
+      where,
+      "quantisation algorithm \"{}\" is not supported, expected NVFP4, NVFP4_AWQ, W4A16_NVFP4, FP8 or "
+      "MIXED_PRECISION of these",
+      Printable(name, 40));
 }
 
 void ReadModelOptGroups(const JsonReader& reader, QuantizationConfig& config) {
-  for (const auto& [name, group] : Groups(reader).items()) {
-    AddScheme(ReadGroup(JsonReader(group, config.where + ": " + Printable(name)), /*is_mxfp4=*/false),
-              config);
+  for (const auto& [name, group_json] : Groups(reader).items()) {
+    const JsonReader group(group_json, config.where + ": " + Printable(name));
+    const JsonReader weights(group.Get("weights"), group.where() + ": weights");
+    const bool is_fp8 = weights.Int("num_bits", 1, 64) == 8;
+    AddScheme(ReadGroup(group, is_fp8 ? WeightFormat::kFp8 : WeightFormat::kNvFp4), config);
   }
 }
 
@@ -155,13 +186,14 @@ bool IsEmptyTransform(const Json& transform) {
 }
 
 // "format" stands in the group, or outside for all of them.
-bool IsMxFp4(const JsonReader& group, const std::string& outer_format) {
+WeightFormat FormatOf(const JsonReader& group, const std::string& outer_format) {
   const std::string format = group.StringOr("format", outer_format);
-  if (format == "nvfp4-pack-quantized") return false;
-  if (format == "mxfp4-pack-quantized") return true;
+  if (format == "nvfp4-pack-quantized") return WeightFormat::kNvFp4;
+  if (format == "mxfp4-pack-quantized") return WeightFormat::kMxFp4;
+  if (format == "float-quantized") return WeightFormat::kFp8;
   throw Errorf(group.where(),
-               "format \"{}\" is not supported, expected \"nvfp4-pack-quantized\" or "
-               "\"mxfp4-pack-quantized\"",
+               "format \"{}\" is not supported, expected \"nvfp4-pack-quantized\", "
+               "\"mxfp4-pack-quantized\" or \"float-quantized\"",
                Printable(format, 40));
 }
 
@@ -188,7 +220,7 @@ void ReadCompressedTensors(const Json& json, QuantizationConfig& config) {
     const JsonReader group(group_json, config.where + ": " + Printable(name));
     ExpectKeys(group_json, group.where(),
                {"targets", "weights", "input_activations", "output_activations", "format"});
-    AddScheme(ReadGroup(group, IsMxFp4(group, format)), config);
+    AddScheme(ReadGroup(group, FormatOf(group, format)), config);
   }
   ReadPatterns(reader, "ignore", /*allow_regex=*/true, config);
 }
@@ -208,16 +240,19 @@ std::string_view DialectName(Dialect dialect) {
 }
 
 void QuantizationConfig::Expect(const std::string& module, WeightFormat format, bool has_input_scale) const {
-  const bool is_mxfp4 = format == WeightFormat::kMxFp4;
-  if (is_mxfp4 ? !has_mxfp4 : !has_nvfp4) {
-    throw Errorf(where, "does not speak of {} weights, which \"{}\" has", is_mxfp4 ? "MXFP4" : "NVFP4",
+  const bool is_nvfp4 = format == WeightFormat::kNvFp4, is_mxfp4 = format == WeightFormat::kMxFp4;
+  if (is_nvfp4 ? !has_nvfp4 : is_mxfp4 ? !has_mxfp4 : !has_fp8) {
+    throw Errorf(where, "does not speak of {} weights, which \"{}\" has",
+                 is_nvfp4   ? "NVFP4"
+                 : is_mxfp4 ? "MXFP4"
+                            : "FP8",
                  Printable(module));
   }
-  if (!is_mxfp4 && !has_input_scale && !has_w4a16) {
+  if (is_nvfp4 && !has_input_scale && !has_w4a16) {
     throw Errorf(where, "says that activations are quantised, but \"{}\" has no input scale",
                  Printable(module));
   }
-  if (!is_mxfp4 && has_input_scale && !has_w4a4) {
+  if (is_nvfp4 && has_input_scale && !has_w4a4) {
     throw Errorf(where, "says that only weights are quantised, but \"{}\" has an input scale",
                  Printable(module));
   }

@@ -1,6 +1,6 @@
 // What a checkpoint says about its quantisation: config.json's "quantization_config" of either dialect, or
-// ModelOpt's hf_quant_config.json. Whether a module has 4 bits is decided by its tensors; this says which
-// dialect they are written in, and contradictions are errors.
+// ModelOpt's hf_quant_config.json. Whether a module has 4 or 8 bits is decided by its tensors; this says
+// which dialect they are written in, and contradictions are errors.
 #pragma once
 
 #include <map>
@@ -21,7 +21,7 @@ std::string_view DialectName(Dialect dialect);  // "none", "modelopt", "compress
 struct QuantizationConfig {
   Dialect dialect = Dialect::kNone;
   std::string where;  // the file and field, for messages
-  bool has_nvfp4 = false, has_mxfp4 = false;
+  bool has_nvfp4 = false, has_mxfp4 = false, has_fp8 = false;
   // Of the NVFP4 groups of modules: some have quantised activations (and so input scales), some have not.
   bool has_w4a4 = false, has_w4a16 = false;
   std::vector<ModulePattern> excluded;  // modules that are not quantised

@@ -37,10 +37,28 @@ struct NvFp4Module {
 
 void AddNvFp4(SafetensorsWriter& writer, Dialect dialect, const NvFp4Module& module);
 
-// Writes config.json (that of the source with a new quantization_config) and, for ModelOpt,
-// hf_quant_config.json. `excluded` are the linears that stay dense, lm_head among them; whether the others
-// have input scales says `weights_only`.
+struct Fp8Module {
+  std::string name;
+  int64_t n = 0, k = 0;
+  std::vector<float> output_scales;                       // [1], or [n] where the dialect has them
+  std::function<void(std::span<std::byte>)> fill_values;  // [n, k] E4M3
+};
+
+// How many scales of `n` outputs the dialect stores: ModelOpt has one of the tensor.
+int64_t NumFp8Scales(Dialect dialect, int64_t n);
+
+void AddFp8(SafetensorsWriter& writer, Dialect dialect, const Fp8Module& module);
+
+// What a quantised checkpoint says of itself.
+struct QuantizedModules {
+  std::vector<std::string> nvfp4;           // linears of the layers
+  bool weights_only = false;                // or they have input scales
+  WeightFormat head = WeightFormat::kBf16;  // lm_head is kFp8, kNvFp4 like the others, or stays as it is
+};
+
+// Writes config.json (that of the source with a new quantization_config, and without a tied head where it has
+// one of its own) and, for ModelOpt, hf_quant_config.json.
 void WriteQuantizedConfig(const std::filesystem::path& folder, const HfConfig& source, Dialect dialect,
-                          bool weights_only, const std::vector<std::string>& excluded);
+                          const QuantizedModules& modules);
 
 }  // namespace fourstep

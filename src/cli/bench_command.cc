@@ -8,6 +8,7 @@
 #include "cli/commands.h"
 #include "cli/component_bench.h"
 #include "cli/decode_bench.h"
+#include "cli/head_format.h"
 #include "cli/kernel_bench.h"
 #include "cli/model_options.h"
 #include "cli/policy_bench.h"
@@ -38,9 +39,12 @@ CLI::Option* AddNumerics(CLI::App& command, std::vector<std::string>& numerics) 
 }
 
 CLI::Option* AddHead(CLI::App& command, std::string& head) {
-  return command.add_option("--head", head, "Format of the head: bf16 or nvfp4")
-      ->check(CLI::IsMember({"bf16", "nvfp4"}))
-      ->capture_default_str();
+  return command
+      .add_option("--head", head,
+                  fmt::format("Format of the head: {}; default: {}", fmt::join(HeadFormatNames(), ", "),
+                              head.empty() ? "that of the other linears" : head))
+      ->check(CLI::IsMember(HeadFormatNames()))
+      ->option_text("NAME");
 }
 
 CLI::Option* AddCsv(CLI::App& command, std::string& path) {
@@ -136,6 +140,7 @@ void AddKernels(CLI::App& bench) {
       ->check(CLI::IsMember(PublishedShapeNames()))
       ->option_text("NAME");
   AddNumerics(*command, kernels.numerics);
+  AddHead(*command, kernels.head);
   AddBatches(*command, kernels.batches, "Rows of a step");
   command->add_option("--cold-mb", kernels.cold_mb, "Megabytes of copies that take turns, at least")
       ->check(CLI::Range(1, 1 << 16))

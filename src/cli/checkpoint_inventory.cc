@@ -11,22 +11,6 @@ namespace {
 
 using LinearStack = std::vector<LinearWeight>;
 
-std::string FormatName(WeightFormat format) {
-  switch (format) {
-    case WeightFormat::kBf16:
-      return "bf16";
-    case WeightFormat::kFp16:
-      return "fp16";
-    case WeightFormat::kFp32:
-      return "fp32";
-    case WeightFormat::kNvFp4:
-      return "nvfp4";
-    case WeightFormat::kMxFp4:
-      return "mxfp4";
-  }
-  return "";
-}
-
 class Inventory {
  public:
   explicit Inventory(Checkpoint& checkpoint) : checkpoint_(checkpoint) {}
@@ -60,7 +44,7 @@ class Inventory {
   void Count(const std::string& kind_name, const LinearWeight& weight) {
     ModuleKind& kind = Kind(kind_name);
     ++kind.num_modules;
-    ++kind.formats[FormatName(weight.format)];
+    ++kind.formats[std::string(WeightFormatName(weight.format))];
     kind.num_input_scales += weight.input_scale.has_value();
     kind.num_pre_quant_scales += !weight.pre_quant_scale.empty();
     kind.num_biases += !weight.bias.empty();

@@ -9,6 +9,7 @@
 
 #include "cli/bench_csv.h"
 #include "cli/cold_projection.h"
+#include "cli/head_format.h"
 #include "cli/read_bandwidth.h"
 #include "model/published_shapes.h"
 #include "model/random_decoder.h"
@@ -18,7 +19,7 @@ namespace fourstep::cli {
 namespace {
 
 struct Result {
-  std::string shape, numerics, linear;
+  std::string shape, numerics, weights, linear;  // weights: their format
   int64_t outputs = 0, inputs = 0, bytes = 0;
   int32_t copies = 0, batch = 0;
   Spread us;
@@ -29,21 +30,30 @@ struct Result {
 };
 
 BenchRow RowOf(const Result& r) {
-  return {{"shape", r.shape},         {"numerics", r.numerics},
-          {"linear", r.linear},       {"outputs", r.outputs},
-          {"inputs", r.inputs},       {"bytes", r.bytes},
-          {"copies", r.copies},       {"batch", r.batch},
-          {"us", r.us.median},        {"us_best", r.us.lowest},
-          {"us_worst", r.us.highest}, {"gbps", r.gbps()},
-          {"read_gbps", r.read_gbps}, {"of_reads", r.gbps() / r.read_gbps},
-          {"floor_us", r.floor_us},   {"of_floor", r.floor_us / r.us.median}};
+  return {{"shape", r.shape},
+          {"numerics", r.numerics},
+          {"weights", r.weights},
+          {"linear", r.linear},
+          {"outputs", r.outputs},
+          {"inputs", r.inputs},
+          {"bytes", r.bytes},
+          {"copies", r.copies},
+          {"batch", r.batch},
+          {"us", r.us.median},
+          {"us_best", r.us.lowest},
+          {"us_worst", r.us.highest},
+          {"gbps", r.gbps()},
+          {"read_gbps", r.read_gbps},
+          {"of_reads", r.gbps() / r.read_gbps},
+          {"floor_us", r.floor_us},
+          {"of_floor", r.floor_us / r.us.median}};
 }
 
 void PrintHeader(const std::string& shape, const std::string& backend_name, double read_gbps) {
   fmt::print("{}, {}; memory reads at {:.0f} GB/s; floor: reading the same bytes, alone\n\n", shape,
              backend_name, read_gbps);
   fmt::print(
-      "numerics linear   outputs x inputs       MB  batch        us (fastest - slowest)      GB/s"
+      "numerics weights linear   outputs x inputs       MB  batch        us (fastest - slowest)      GB/s"
       "  of reads  floor, us  of floor\n");
 }
 
@@ -51,10 +61,11 @@ void Print(const KernelBenchOptions& options, const Result& r) {
   if (options.json) {
     fmt::print("{}\n", DumpJson(ToJson(RowOf(r))));
   } else {
-    fmt::print("{:8} {:8} {:>7} x {:<6} {:8.2f} {:6} {:9.2f} {:22} {:9.1f} {:7.0f} % {:10.2f} {:7.0f} %\n",
-               r.numerics, r.linear, r.outputs, r.inputs, static_cast<double>(r.bytes) * 1e-6, r.batch,
-               r.us.median, fmt::format("({:.2f} - {:.2f})", r.us.lowest, r.us.highest), r.gbps(),
-               100 * r.gbps() / r.read_gbps, r.floor_us, 100 * r.floor_us / r.us.median);
+    fmt::print(
+        "{:8} {:7} {:8} {:>7} x {:<6} {:8.2f} {:6} {:9.2f} {:22} {:9.1f} {:7.0f} % {:10.2f} {:7.0f} %\n",
+        r.numerics, r.weights, r.linear, r.outputs, r.inputs, static_cast<double>(r.bytes) * 1e-6, r.batch,
+        r.us.median, fmt::format("({:.2f} - {:.2f})", r.us.lowest, r.us.highest), r.gbps(),
+        100 * r.gbps() / r.read_gbps, r.floor_us, 100 * r.floor_us / r.us.median);
   }
   std::fflush(stdout);
 }
@@ -77,16 +88,21 @@ class ShapeKernels {
     shape.num_layers = 1;
     for (const std::string& name : options_.numerics) {
       const Numerics numerics = ParseNumerics(name).value();
-      const RandomDecoderWeights weights(
-          shape, numerics, numerics == Numerics::kBf16 ? HeadFormat::kBf16 : HeadFormat::kNvFp4);
+      const RandomDecoderWeights weights(shape, numerics, HeadOf(numerics));
       for (const Projection& projection : ProjectionsOf(weights.view(), numerics)) Measure(projection);
     }
   }
 
  private:
+  WeightFormat HeadOf(Numerics numerics) const {
+    if (!options_.head.empty()) return ParseHeadFormat(options_.head);
+    return numerics == Numerics::kBf16 ? WeightFormat::kBf16 : WeightFormat::kNvFp4;
+  }
+
   void Measure(const Projection& p) {
     Result result{.shape = shape_,
                   .numerics = std::string(NumericsName(p.numerics)),
+                  .weights = std::string(WeightFormatName(p.weights.front().format)),
                   .linear = p.name,
                   .outputs = p.outputs(),
                   .inputs = p.inputs(),

@@ -33,14 +33,16 @@ struct Projection {
   }
 };
 
-// qkv, o, gate|up, down of the first layer, and the head. Views of `weights`.
+// qkv, o, gate|up, down of the first layer, and the head, which a model runs in BF16 where it does not have 4
+// bits. Views of `weights`.
 inline std::vector<Projection> ProjectionsOf(const DecoderWeights& weights, Numerics numerics) {
   const DecoderLayerWeights& l = weights.layers.front();
+  const Numerics head_numerics = IsFourBit(weights.head.front().format) ? numerics : Numerics::kBf16;
   return {{"qkv", LinearUse::kPlain, numerics, l.qkv, {}},
           {"o", LinearUse::kResidual, numerics, l.o, {}},
           {"gate|up", LinearUse::kGated, numerics, l.gate_up, l.down},
           {"down", LinearUse::kResidual, numerics, l.down, {}},
-          {"head", LinearUse::kHead, numerics, weights.head, {}}};
+          {"head", LinearUse::kHead, head_numerics, weights.head, {}}};
 }
 
 }  // namespace fourstep::cli

@@ -31,6 +31,7 @@ double ChainOf(const Projection& p) {
 Sum Multiply(const Projection& p, const LinearWeight& weight, int64_t n, std::span<const float> input,
              double added) {
   constexpr double kC = 2;
+  const bool is_rounded = p.numerics == Numerics::kBf16 && weight.format != WeightFormat::kFp8;
   std::vector<float> row(static_cast<size_t>(weight.k));
   DecodeRow(weight, n, row.data());
   double y = added, magnitudes = std::fabs(added);
@@ -39,7 +40,7 @@ Sum Multiply(const Projection& p, const LinearWeight& weight, int64_t n, std::sp
     magnitudes += std::fabs(weight.bias[static_cast<size_t>(n)]);
   }
   for (size_t i = 0; i < row.size(); ++i) {
-    const float w = p.numerics == Numerics::kBf16 ? RoundToBFloat16(row[i]) : row[i];
+    const float w = is_rounded ? RoundToBFloat16(row[i]) : row[i];
     const double product = double{w} * input[i];
     y += product;
     magnitudes += std::fabs(product);

@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <chrono>
 #include <memory>
 #include <string>
@@ -11,6 +12,7 @@
 #include "base/progress.h"
 #include "cli/commands.h"
 #include "cli/exit_status.h"
+#include "cli/head_format.h"
 #include "cli/interrupt.h"
 #include "cli/json_lines.h"
 #include "quantize/quantize.h"
@@ -21,7 +23,7 @@ namespace {
 constexpr size_t kMaxTextBytes = size_t{64} << 20;
 
 struct Options {
-  std::string source, destination, dialect = "modelopt", text_file;
+  std::string source, destination, dialect = "modelopt", head = "bf16", text_file;
   int64_t shard_megabytes = 4096;
   bool as_json = false;
   QuantizeOptions quantize;
@@ -39,14 +41,18 @@ Json ReportJson(const Options& options, const QuantizeReport& report, double sec
   Json linears = Json::array();
   for (const LinearReport& linear : report.linears) {
     Json& entry = linears.emplace_back();
-    entry = {
-        {"module", linear.module}, {"n", linear.n}, {"k", linear.k}, {"weight_error", linear.weight_error}};
+    entry = {{"module", linear.module},
+             {"format", WeightFormatName(linear.format)},
+             {"n", linear.n},
+             {"k", linear.k},
+             {"weight_error", linear.weight_error}};
     if (!options.quantize.weights_only) entry["input_amax"] = linear.input_amax;
   }
   return {{"source", options.source},
           {"destination", options.destination},
           {"method", options.quantize.method},
           {"dialect", options.dialect},
+          {"head", options.head},
           {"weights_only", options.quantize.weights_only},
           {"calibration_tokens", report.calibration_tokens},
           {"linears", linears},
@@ -57,7 +63,8 @@ Json ReportJson(const Options& options, const QuantizeReport& report, double sec
           {"seconds", seconds}};
 }
 
-// The report has seven linears a layer, whose last three name parts vary: "layers.0.mlp.down_proj".
+// The report has seven linears a layer, whose last three name parts vary: "layers.0.mlp.down_proj"; the head,
+// if it is quantised, comes after them.
 std::string Table(const QuantizeReport& report, bool weights_only) {
   constexpr size_t kLayerLinears = 7;
   std::string text = fmt::format("{:>5} |{:^49}|", "", "relative error of the weights, %");
@@ -77,6 +84,11 @@ std::string Table(const QuantizeReport& report, bool weights_only) {
     }
     text += "\n";
   }
+  if (report.linears.size() % kLayerLinears != 0) {
+    const LinearReport& head = report.linears.back();
+    text += fmt::format("{:>5} |{:>7.2f}  to {}\n", "head", 100 * head.weight_error,
+                        WeightFormatName(head.format));
+  }
   return text;
 }
 
@@ -84,7 +96,10 @@ void PrintReport(const Options& options, const QuantizeReport& report, double se
   const double before = static_cast<double>(report.source_bytes) / 1e6;
   const double after = static_cast<double>(report.result_bytes) / 1e6;
   std::string text = Table(report, options.quantize.weights_only);
-  text += fmt::format("{} linears to NVFP4 ({}, {}), relative error {:.2f} % in all\n", report.linears.size(),
+  const auto num_nvfp4 =
+      std::count_if(report.linears.begin(), report.linears.end(),
+                    [](const LinearReport& linear) { return linear.format == WeightFormat::kNvFp4; });
+  text += fmt::format("{} linears to NVFP4 ({}, {}), relative error {:.2f} % in all\n", num_nvfp4,
                       options.quantize.method, options.dialect, 100 * report.weight_error);
   if (options.quantize.weights_only) {
     text += "no input scales: it runs as w4a16\n";
@@ -106,6 +121,7 @@ void PrintReport(const Options& options, const QuantizeReport& report, double se
 
 void Run(Options options) {
   options.quantize.dialect = ParseDialect(options.dialect);
+  options.quantize.head = ParseHeadFormat(options.head);
   options.quantize.shard_bytes = options.shard_megabytes << 20;
   if (!options.text_file.empty()) {
     options.quantize.calibration_text = ReadFile(options.text_file, kMaxTextBytes);
@@ -144,6 +160,12 @@ void AddQuantizeCommand(CLI::App& app) {
   command->add_option("--method", quantize.method, fmt::format("{}", fmt::join(QuantizeMethods(), ", ")))
       ->capture_default_str();
   command->add_option("--dialect", options->dialect, "modelopt or compressed-tensors: how tensors are named")
+      ->capture_default_str();
+  command
+      ->add_option(
+          "--head", options->head,
+          "fp8 or nvfp4: the head too, as one of its own where it is tied to the embedding; bf16: it "
+          "stays as it is")
       ->capture_default_str();
   CLI::Option* weights_only =
       command->add_flag("--weights-only", quantize.weights_only,

@@ -5,6 +5,7 @@
 #include <stdexcept>
 
 #include "base/philox.h"
+#include "cli/head_format.h"
 #include "model/published_shapes.h"
 #include "model/random_decoder.h"
 #include "runtime/backends.h"
@@ -63,7 +64,7 @@ ShapeDecoder::ShapeDecoder(const ShapeOptions& options, const std::string& numer
                               .max_slots = max_batch,
                               .block_tokens = kBlockTokens,
                               .num_cache_blocks = blocks_each_ * max_batch},
-                             options.head == "nvfp4" ? HeadFormat::kNvFp4 : HeadFormat::kBf16);
+                             ParseHeadFormat(options.head));
   backend_->SetBoundaryTokens({}, {}, static_cast<int32_t>(shape_.vocab_size));
   tables_.resize(static_cast<size_t>(blocks_each_) * static_cast<size_t>(max_batch));
   std::iota(tables_.begin(), tables_.end(), 0);

@@ -22,7 +22,7 @@ struct ShapeOptions {
   int32_t num_threads = 0;
   std::vector<std::string> numerics = {"w4a4", "bf16"};
   std::vector<int32_t> batches = {1, 8};
-  std::string head = "bf16";  // or "nvfp4"
+  std::string head = "bf16";  // of HeadFormatNames()
   int32_t context_tokens = 1024, tokens = 64, repeats = 5;
 };
 

@@ -53,8 +53,7 @@ VectorId CpuBackend::AddVector(std::span<const float> values) {
 }
 
 EmbeddingId CpuBackend::AddEmbedding(const LinearWeight& table) {
-  CheckWeight(table);
-  if (IsFourBit(table.format)) throw Error(table.name, "is an embedding of 4 bits, expected a dense one");
+  CheckTable(table);
   Embedding embedding{.n = table.n, .k = table.k, .values = {}};
   embedding.values.reserve(static_cast<size_t>(table.n * table.k));
   std::vector<float> row(static_cast<size_t>(table.k));

@@ -47,6 +47,8 @@ void CpuBackend::MultiplyGroup(const PreparedLinear& l, const PackedWeight& w, i
   } else if (l.numerics == Numerics::kW4A16) {
     kernels_.w4a16(w.group_codes(group), w.group_scales(group), w.scale_format, num_blocks, x.row(first_row),
                    x.stride, num_rows, y);
+  } else if (w.form == PackedForm::kFp8) {
+    kernels_.fp8(w.group_fp8(group), w.padded_k, x.row(first_row), x.stride, num_rows, y);
   } else {
     kernels_.bf16(w.group_dense(group), w.padded_k, x.row(first_row), x.stride, num_rows, y);
   }

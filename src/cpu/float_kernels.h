@@ -113,6 +113,31 @@ void Bf16(const uint16_t* w, int64_t k, const float* x, int64_t x_stride, int64_
       });
 }
 
+void Fp8(const uint8_t* w, int64_t k, const float* x, int64_t x_stride, int64_t num_rows, float* y) {
+  ForRowTiles<kRowTile>(
+      num_rows, [&](auto tile, int64_t r) __attribute__((always_inline)) {
+        constexpr int M = decltype(tile)::value;
+        const float* xr = x + r * x_stride;
+        F16 sum[4][M];  // one chain for each k mod 4
+        for (auto& chain : sum)
+          for (F16& s : chain) s = Set1(0);
+        for (int64_t i = 0; i < k; i += 4) {
+#pragma GCC unroll 2
+          for (int j = 0; j < 4; j += 2) {
+            F16 even, odd;
+            LoadSignedE4M3(w + 16 * (i + j), even, odd);
+            for (int m = 0; m < M; ++m) {
+              const float* xk = xr + m * x_stride + i + j;
+              sum[j][m] = Fma(even, Set1(xk[0]), sum[j][m]);
+              sum[j + 1][m] = Fma(odd, Set1(xk[1]), sum[j + 1][m]);
+            }
+          }
+        }
+        for (int m = 0; m < M; ++m)
+          Store(y + 16 * (r + m), Add(Add(sum[0][m], sum[1][m]), Add(sum[2][m], sum[3][m])));
+      });
+}
+
 void Finish(const float* y, int64_t num_rows, const float* alpha, const float* bias, const float* residual,
             int64_t residual_stride, bool round, float* out, int64_t out_stride) {
   const F16 a = Load(alpha), b = Load(bias);

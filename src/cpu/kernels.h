@@ -13,11 +13,11 @@ namespace fourstep::cpu {
 inline constexpr int kLanes = 16;
 // Packed weights of a group of 16 outputs (packed_linear.h):
 //   codes  [k/16][2][16 outputs][4 bytes]: in byte i of half j the low nibble is k = 8j + i, the high 8j + 4
-//   + i scales [k/16][16 outputs] bf16   [k/2][16 outputs][2]
+//   + i scales [k/16][16 outputs] fp8    [k][16 outputs] bf16   [k/2][16 outputs][2]
 inline constexpr int kBlockBytes = 128;
 
 enum class BlockScaleFormat { kE4M3, kE8M0 };
-// What the kernels multiply E4M3 scales by, because it falls out of their decoding; alpha undoes it.
+// What the kernels multiply E4M3 values by, because it falls out of their decoding; alpha undoes it.
 inline constexpr float kE4M3Bias = 0x1p-8f;
 
 // NVFP4 rows as the integer kernels read them.
@@ -58,6 +58,8 @@ struct Kernels {
   // y[r, 16] = sum_blocks b_w (E4M3: kE4M3Bias) sum_16 c_w x; x[r * x_stride + k] in fp32.
   void (*w4a16)(const uint8_t* codes, const uint8_t* scales, BlockScaleFormat format, int64_t num_blocks,
                 const float* x, int64_t x_stride, int64_t num_rows, float* y);
+  // y[r, 16] = kE4M3Bias sum_k w x; k a multiple of 4, no NaN. The order of the sums is that of bf16.
+  void (*fp8)(const uint8_t* w, int64_t k, const float* x, int64_t x_stride, int64_t num_rows, float* y);
   // y[r, 16] = sum_k w x; k a multiple of 4.
   void (*bf16)(const uint16_t* w, int64_t k, const float* x, int64_t x_stride, int64_t num_rows, float* y);
   // out[r, 16] = y[r, 16] * alpha + bias (+ residual[r, 16]); rounded to BF16 where `round`.

@@ -57,6 +57,7 @@ void W4A4(const uint8_t* codes, const uint8_t* scales, int64_t num_blocks, const
 const Kernels kAvx512Kernels = {.name = "avx512-vnni",
                                 .w4a4 = W4A4,
                                 .w4a16 = W4A16,
+                                .fp8 = Fp8,
                                 .bf16 = Bf16,
                                 .finish = Finish,
                                 .gate = Gate,

@@ -13,13 +13,15 @@
 
 namespace fourstep::cpu {
 
+enum class PackedForm { kFourBit, kFp8, kBf16 };
+
 struct PackedWeight {
   int64_t n = 0, k = 0;  // as in the checkpoint
   int64_t num_groups = 0;
   int64_t padded_k = 0;  // a multiple of 4; with 4 bits k is one of 16 already
-  bool is_four_bit = false;
+  PackedForm form = PackedForm::kBf16;
   BlockScaleFormat scale_format = BlockScaleFormat::kE4M3;
-  MappedMemory<uint8_t> codes;   // [num_groups, k/16, 128]
+  MappedMemory<uint8_t> codes;   // [num_groups, k/16, 128], or FP8 [num_groups, padded_k, 16]
   MappedMemory<uint8_t> scales;  // [num_groups, k/16, 16]
   MappedMemory<uint16_t> dense;  // [num_groups, padded_k/2, 16, 2] BF16
   std::vector<float> alpha;      // [16 * num_groups] what the kernels' sums are multiplied by
@@ -27,8 +29,12 @@ struct PackedWeight {
 
   const uint8_t* group_codes(int64_t g) const { return codes.data() + g * (k / 16) * kBlockBytes; }
   const uint8_t* group_scales(int64_t g) const { return scales.data() + g * (k / 16) * 16; }
+  const uint8_t* group_fp8(int64_t g) const { return codes.data() + g * padded_k * 16; }
   const uint16_t* group_dense(int64_t g) const { return dense.data() + g * padded_k * 16; }
-  int64_t group_bytes() const { return is_four_bit ? k * 9 : padded_k * 32; }
+  int64_t group_bytes() const {
+    if (form == PackedForm::kFourBit) return k * 9;
+    return padded_k * (form == PackedForm::kFp8 ? 16 : 32);
+  }
 };
 
 // Of a checked weight (CheckStack).

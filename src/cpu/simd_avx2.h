@@ -130,6 +130,18 @@ FOURSTEP_INLINE F16 LoadE4M3(const uint8_t* p) {
   return {_mm256_cvtph_ps(_mm256_castsi256_si128(halves)),
           _mm256_cvtph_ps(_mm256_extracti128_si256(halves, 1))};
 }
+// With a sign, which its extension leaves at bit 15 and, to be cleared, at bit 14.
+FOURSTEP_INLINE F16 LoadSignedE4M3(const uint8_t* p) {
+  const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+  const __m256i extended = _mm256_slli_epi16(_mm256_cvtepi8_epi16(bytes), 7);
+  const __m256i halves = _mm256_and_si256(extended, _mm256_set1_epi16(static_cast<int16_t>(0xBFFF)));
+  return {_mm256_cvtph_ps(_mm256_castsi256_si128(halves)),
+          _mm256_cvtph_ps(_mm256_extracti128_si256(halves, 1))};
+}
+FOURSTEP_INLINE void LoadSignedE4M3(const uint8_t* p, F16& first, F16& second) {
+  first = LoadSignedE4M3(p);
+  second = LoadSignedE4M3(p + 16);
+}
 FOURSTEP_INLINE F16 LoadE8M0(const uint8_t* p) {
   const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
   const __m256i least = _mm256_set1_epi32(0x400000);  // code 0 is 2^-127, a subnormal

@@ -117,6 +117,17 @@ FOURSTEP_INLINE I16 NextNibble(const I16& a) {
 FOURSTEP_INLINE F16 LoadE4M3(const uint8_t* p) {
   return EachLane([&](int i) { return E4M3::Decode(p[i]) * 0x1p-8f; });
 }
+// Twice sixteen, with signs and without NaN: no branches, so that compilers vectorise it.
+FOURSTEP_INLINE void LoadSignedE4M3(const uint8_t* p, F16& first, F16& second) {
+  const auto decode = [&](int i) {
+    const uint32_t code = p[i], magnitude = code & 0x7Fu;
+    const uint32_t subnormal = FloatBits(static_cast<float>(static_cast<int32_t>(magnitude)) * 0x1p-17f);
+    const uint32_t normal = (magnitude << 20) + (112u << 23);
+    return FloatFromBits((magnitude < 8 ? subnormal : normal) | (code & 0x80u) << 24);
+  };
+  first = EachLane(decode);
+  second = EachLane([&](int i) { return decode(16 + i); });
+}
 FOURSTEP_INLINE F16 LoadE8M0(const uint8_t* p) {
   return EachLane([&](int i) { return E8M0::Decode(p[i]); });
 }

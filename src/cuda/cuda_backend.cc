@@ -104,8 +104,7 @@ VectorId CudaBackend::AddVector(std::span<const float> values) {
 }
 
 EmbeddingId CudaBackend::AddEmbedding(const LinearWeight& table) {
-  CheckWeight(table);
-  if (IsFourBit(table.format)) throw Error(table.name, "is an embedding of 4 bits, expected a dense one");
+  CheckTable(table);
   const int32_t stride = PaddedTo64(table.k);
   std::vector<uint16_t> values(static_cast<size_t>(table.n * stride));
   std::vector<float> row(static_cast<size_t>(table.k));

@@ -59,12 +59,15 @@ bool IsForGemm(const LinearCall& call) {
   constexpr int kFewestRows = 64, kFewestRowTiles = 20'000, kFewestFourBitRowTiles = 60'000;
   return call.num_rows >= kFewestRows && call.linear.num_units <= kMostGemmUnits &&
          int64_t{call.num_rows} * call.linear.num_tiles >=
-             (call.linear.is_four_bit ? kFewestFourBitRowTiles : kFewestRowTiles);
+             (call.linear.kind == UnitKind::kFourBit ? kFewestFourBitRowTiles : kFewestRowTiles);
 }
 
 void LaunchGemm(const Plan& plan, const DeviceLimits& limits, cudaStream_t stream) {
-  if (plan.call.linear.is_four_bit) {
+  const UnitKind kind = plan.call.linear.kind;
+  if (kind == UnitKind::kFourBit) {
     LaunchUnits<FourBitUnit>(plan, limits, stream);
+  } else if (kind == UnitKind::kFp8) {
+    LaunchUnits<Fp8Unit>(plan, limits, stream);
   } else {
     LaunchUnits<Bf16Unit>(plan, limits, stream);
   }

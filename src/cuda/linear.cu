@@ -90,7 +90,7 @@ void LaunchKernel(LaunchPlan l, const DeviceLimits& limits, cudaStream_t stream)
   const int most_bytes = limits.shared_bytes_per_block - kStaticBytes - l.input_bytes - l.sum_bytes;
   // 37 KB an SM under way are too few: a step of the 8B took 4.8 ms, with 74 KB 3.4, though two blocks of
   // successive kernels then no longer fit an SM. 220 KB are no better than 147.
-  constexpr int kMostStages = Inputs::kStageUnits > 1 ? 4 : 6;
+  constexpr int kMostStages = Inputs::kStageUnits > 1 ? 4 : 6 * kBf16UnitBytes / Inputs::Unit::kBytes;
   l.stages = std::clamp(most_bytes / RingsOf<Inputs>::Bytes(1), kFewestStages, kMostStages);
   const int bytes = l.input_bytes + l.sum_bytes + RingsOf<Inputs>::Bytes(l.stages);
   FOURSTEP_CUDA_REQUIRE(bytes + kStaticBytes <= limits.shared_bytes_per_block);
@@ -175,8 +175,10 @@ void LaunchLinear(const LinearCall& call, const DeviceLimits& limits, cudaStream
   const Plan p{.call = call, .num_slices = slices.count, .slice_units = slices.units, .log_pairs = 0};
   if (IsForGemm(call)) {
     LaunchGemm(p, limits, stream);
-  } else if (v.is_four_bit) {
+  } else if (v.kind == UnitKind::kFourBit) {
     LaunchUnits<FourBitUnit>(p, limits, stream);
+  } else if (v.kind == UnitKind::kFp8) {
+    LaunchUnits<Fp8Unit>(p, limits, stream);
   } else {
     LaunchUnits<Bf16Unit>(p, limits, stream);
   }

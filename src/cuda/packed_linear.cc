@@ -61,6 +61,22 @@ std::optional<float> RecodeRow(const LinearWeight& w, int64_t row, uint8_t* code
   return 1.0f;
 }
 
+// Of all outputs of a stack.
+std::vector<float> OutputScales(std::span<const LinearWeight> weights) {
+  std::vector<float> scales;
+  for (const LinearWeight& w : weights) {
+    for (int64_t n = 0; n < w.n; ++n) scales.push_back(OutputScale(w, n));
+  }
+  return scales;
+}
+
+// FP8 without the outputs' scales; any other as it is.
+LinearWeight Unscaled(LinearWeight w) {
+  static constexpr float kOne = 1;
+  if (w.format == WeightFormat::kFp8) w.output_scales = {&kOne, 1};
+  return w;
+}
+
 }  // namespace
 
 PackedLinear::PackedLinear(std::span<const LinearWeight> weights, Numerics numerics) : numerics_(numerics) {
@@ -77,16 +93,22 @@ PackedLinear::PackedLinear(std::span<const LinearWeight> weights, Numerics numer
            .num_tiles = static_cast<int32_t>(is_pair ? pair_tiles : (n + kTileOutputs - 1) / kTileOutputs),
            .num_units = static_cast<int32_t>((first.k + kUnitInputs - 1) / kUnitInputs),
            .pair_outputs = static_cast<int32_t>(is_pair ? weights[0].n : 0),
-           .is_four_bit = numerics != Numerics::kBf16};
+           .kind = UnitKind::kBf16};
   if (numerics == Numerics::kW4A4) input_scale_ = *first.input_scale;
   host_pre_quant_scale_.assign(first.pre_quant_scale.begin(), first.pre_quant_scale.end());
   std::vector<float> padded = host_pre_quant_scale_;  // kernels read whole units of it
   if (!padded.empty()) padded.resize(static_cast<size_t>(view_.num_units) * kUnitInputs, 0.0f);
   pre_quant_scale_ = DeviceArray<float>(padded, "weights");
-  if (!view_.is_four_bit || !PackFourBit(weights)) {
-    view_.is_four_bit = false;
-    PackBf16(weights);
-  }
+  const auto is_fp8 = [](const LinearWeight& w) { return w.format == WeightFormat::kFp8; };
+  if (numerics != Numerics::kBf16 && PackFourBit(weights)) return;
+  std::all_of(weights.begin(), weights.end(), is_fp8) ? PackFp8(weights) : PackBf16(weights);
+}
+
+void PackedLinear::AllocateUnits(UnitKind kind) {
+  view_.kind = kind;
+  const int64_t num_units = int64_t{view_.num_tiles} * view_.num_units;
+  units_ = DeviceArray<uint8_t>(static_cast<size_t>(num_units * view_.unit_bytes()), "weights");
+  view_.units = units_.data();
 }
 
 bool PackedLinear::PackFourBit(std::span<const LinearWeight> weights) {
@@ -108,15 +130,27 @@ bool PackedLinear::PackFourBit(std::span<const LinearWeight> weights) {
     }
   }
   const DeviceArray<uint8_t> raw_codes(codes, "weights"), raw_scales(scales, "weights");
-  const int64_t num_units = int64_t{view_.num_tiles} * view_.num_units;
-  units_ = DeviceArray<uint8_t>(static_cast<size_t>(num_units * kFourBitUnitBytes), "weights");
-  view_.units = units_.data();
+  AllocateUnits(UnitKind::kFourBit);
   PackFourBitUnits(view_, raw_codes.data(), raw_scales.data(), units_.data());
   UploadRowVectors(weights, row_alpha);
   FOURSTEP_CUDA(cudaDeviceSynchronize());
   return true;
 }
 
+void PackedLinear::PackFp8(std::span<const LinearWeight> weights) {
+  DeviceArray<uint8_t> raw(static_cast<size_t>(view_.n) * static_cast<size_t>(view_.k), "weights");
+  size_t at = 0;
+  for (const LinearWeight& w : weights) {
+    FOURSTEP_CUDA(cudaMemcpy(raw.data() + at, w.values.data(), w.values.size(), cudaMemcpyHostToDevice));
+    at += w.values.size();
+  }
+  AllocateUnits(UnitKind::kFp8);
+  PackFp8Units(view_, raw.data(), units_.data());
+  UploadRowVectors(weights, OutputScales(weights));
+  FOURSTEP_CUDA(cudaDeviceSynchronize());
+}
+
+// FP8 weights beside others are BF16 without their scales, exactly.
 void PackedLinear::PackBf16(std::span<const LinearWeight> weights) {
   const auto k = static_cast<size_t>(view_.k);
   DeviceArray<uint16_t> raw(static_cast<size_t>(view_.n) * k, "weights");
@@ -126,21 +160,20 @@ void PackedLinear::PackBf16(std::span<const LinearWeight> weights) {
     if (w.format == WeightFormat::kBf16) {
       FOURSTEP_CUDA(cudaMemcpy(raw.data() + at, w.values.data(), 2 * count, cudaMemcpyHostToDevice));
     } else {
+      const LinearWeight unscaled = Unscaled(w);
       std::vector<float> row(k);
       std::vector<uint16_t> values(count);
       for (int64_t n = 0; n < w.n; ++n) {
-        DecodeRow(w, n, row.data());
+        DecodeRow(unscaled, n, row.data());
         for (size_t i = 0; i < k; ++i) values[static_cast<size_t>(n) * k + i] = BFloat16::Encode(row[i]).bits;
       }
       FOURSTEP_CUDA(cudaMemcpy(raw.data() + at, values.data(), 2 * count, cudaMemcpyHostToDevice));
     }
     at += count;
   }
-  const int64_t num_units = int64_t{view_.num_tiles} * view_.num_units;
-  units_ = DeviceArray<uint8_t>(static_cast<size_t>(num_units * kBf16UnitBytes), "weights");
-  view_.units = units_.data();
+  AllocateUnits(UnitKind::kBf16);
   PackBf16Units(view_, raw.data(), units_.data());
-  UploadRowVectors(weights, std::vector<float>(static_cast<size_t>(view_.n), 1.0f));
+  UploadRowVectors(weights, OutputScales(weights));
   FOURSTEP_CUDA(cudaDeviceSynchronize());
 }
 

@@ -29,7 +29,9 @@ class PackedLinear {
 
  private:
   bool PackFourBit(std::span<const LinearWeight> weights);
+  void PackFp8(std::span<const LinearWeight> weights);
   void PackBf16(std::span<const LinearWeight> weights);
+  void AllocateUnits(UnitKind kind);
   void UploadRowVectors(std::span<const LinearWeight> weights, const std::vector<float>& row_alpha);
 
   Numerics numerics_;

@@ -25,6 +25,15 @@ __device__ __forceinline__ uint32_t ScalePair(uint32_t scale) {
   return scale * 0x00100010u + 0x72007200u;
 }
 
+// Four E4M3 values of one output into two registers of an mma, as BF16 patterns: sign at bit 15, exponent and
+// mantissa at bits 10..4 of each half, which is 2^-120 of the value, subnormals included. One pair stands in
+// its place, the bits of the other fill the gaps: PlaceFp8 in pack_units.cu is the other direction.
+__device__ __forceinline__ void UnpackFp8(uint32_t w, uint32_t& first, uint32_t& second) {
+  constexpr uint32_t kPattern = 0x87F087F0u, kHighest = 0x07000700u;
+  first = w & kPattern;
+  second = (w << 4 & (kPattern & ~kHighest)) | (w >> 4 & kHighest);
+}
+
 // The registers of mma `step` (0..3) of the unit at `unit`.
 struct FourBitUnit {
   static constexpr int kBytes = kFourBitUnitBytes, kStageUnits = 4;
@@ -43,6 +52,21 @@ struct FourBitUnit {
     a[1] = MultiplyPair(a[1], scale_g8);
     a[2] = MultiplyPair(a[2], scale_g);
     a[3] = MultiplyPair(a[3], scale_g8);
+  }
+};
+struct Fp8Unit {
+  static constexpr int kBytes = kFp8UnitBytes, kStageUnits = 1;
+  const uint8_t* unit;
+  int lane;
+  __device__ Fp8Unit(const uint8_t* u, int l) : unit(u), lane(l) {}
+  // The values themselves: sums of products with their patterns would be subnormal where inputs are small.
+  __device__ void Load(int step, uint32_t (&a)[4]) const {
+    constexpr uint32_t kPatternFactor = 0x7B807B80u;  // 2^120
+    const uint2 w = *reinterpret_cast<const uint2*>(unit + 8 * (step * kWarpLanes + lane));
+    UnpackFp8(w.x, a[0], a[2]);
+    UnpackFp8(w.y, a[1], a[3]);
+#pragma unroll
+    for (uint32_t& pair : a) pair = MultiplyPair(pair, kPatternFactor);
   }
 };
 struct Bf16Unit {

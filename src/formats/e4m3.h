@@ -14,6 +14,11 @@ struct E4M3 {
   static constexpr float kMinPositive = 0x1p-9f;
   static constexpr uint8_t kMaxCode = 0x7E;
 
+  // Of values whose largest magnitude is `amax`: the scale that makes it 448. 1 where it is 0.
+  static FOURSTEP_HD float Scale(float amax) { return amax > 0 ? amax / kMax : 1.0f; }
+
+  static FOURSTEP_HD bool IsNaN(uint8_t code) { return (code & 0x7Fu) == 0x7Fu; }
+
   static FOURSTEP_HD float Decode(uint8_t code) {
     const uint32_t magnitude = code & 0x7Fu;
     float value;

@@ -76,6 +76,10 @@ class Decoder final : public Model {
       show(l.down, gated_);
       b_.LinearResidual(x_, gated_, l.down.id);
     }
+    if (observer != nullptr) {  // the head norms its input itself, and does not show it
+      b_.Norm(normed_, x_, norm_, epsilon_, head_.id);
+      show(head_, normed_);
+    }
     b_.Head(x_, norm_, epsilon_, head_.id);
   }
 

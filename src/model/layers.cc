@@ -76,6 +76,7 @@ EmbeddingId Binder::Embedding(const LinearWeight& table) {
 
 BoundLinear Binder::TiedHead(const LinearWeight& table) {
   BoundLinear head = Add({table}, Numerics::kBf16);
+  head.modules = {"lm_head"};
   num_parameters_ -= table.n * table.k;
   return head;
 }

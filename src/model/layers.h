@@ -44,7 +44,8 @@ class Binder {
  public:
   Binder(Backend& backend, Numerics numerics) : backend_(backend), numerics_(numerics) {}
 
-  // 4-bit stacks run in the model's numerics, dense ones in BF16. Throws Error where a stack mixes the two.
+  // 4-bit stacks run in the model's numerics, dense ones, FP8 among them, in BF16. Throws Error where a stack
+  // mixes the two.
   BoundLinear Linear(const LinearStack& stack);
   VectorId Vector(std::span<const float> values);
   EmbeddingId Embedding(const LinearWeight& table);
@@ -52,7 +53,7 @@ class Binder {
   BoundLinear TiedHead(const LinearWeight& table);
 
   int64_t num_parameters() const { return num_parameters_; }
-  // Of the form that backends keep: fp32 vectors, BF16 or 4-bit linears, one row of the embedding.
+  // Of the form that backends keep: fp32 vectors, BF16, FP8 or 4-bit linears, one row of the embedding.
   int64_t weight_bytes_per_token() const { return weight_bytes_; }
 
  private:

@@ -22,8 +22,8 @@ struct ModelOptions {
   int32_t num_cache_blocks = 0;  // 0: enough for one sequence of max_positions
 };
 
-// Sees the input of every linear that could be quantised, as the step reaches it (calibration); not the
-// head's, which a backend never shows. The activation is plain BF16 where the model runs in bf16.
+// Sees the input of every linear that could be quantised, as the step reaches it (calibration); the head's
+// for every row, whether it draws or not. The activation is plain BF16 where the model runs in bf16.
 class LinearObserver {
  public:
   virtual ~LinearObserver() = default;

@@ -10,14 +10,12 @@
 
 namespace fourstep {
 
-enum class HeadFormat { kBf16, kNvFp4 };
-
 // Weights of a decoder of a shape. All linears view the beginning of one set of random values, which this
 // owns; each backend keeps a copy for every linear, so that nothing is read twice.
 class RandomDecoderWeights {
  public:
-  // kBf16 gives dense linears, the other numerics NVFP4 ones.
-  RandomDecoderWeights(const HfConfig& shape, Numerics numerics, HeadFormat head);
+  // kBf16 gives dense linears, the other numerics NVFP4 ones. `head`: kBf16, kFp8 or kNvFp4.
+  RandomDecoderWeights(const HfConfig& shape, Numerics numerics, WeightFormat head);
   ~RandomDecoderWeights();
   RandomDecoderWeights(const RandomDecoderWeights&) = delete;
   RandomDecoderWeights& operator=(const RandomDecoderWeights&) = delete;
@@ -32,6 +30,6 @@ class RandomDecoderWeights {
 
 // A decoder of those weights in `options.numerics`, which must be given.
 std::unique_ptr<Model> MakeRandomDecoder(const HfConfig& shape, Backend& backend, const ModelOptions& options,
-                                         HeadFormat head);
+                                         WeightFormat head);
 
 }  // namespace fourstep

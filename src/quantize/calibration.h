@@ -31,7 +31,7 @@ std::map<std::string, float> MeasureInputAmax(Checkpoint& source, const Calibrat
                                               int num_threads,
                                               const std::function<void(const std::string&)>& progress);
 
-// How often MeasureInputAmax calls progress for one layer: the steps times the stacks of linears in it.
+// How often MeasureInputAmax calls progress for one stack of linears.
 int64_t CalibrationSteps(const CalibrationSequences& sequences);
 
 }  // namespace fourstep

@@ -35,6 +35,9 @@ constexpr int32_t kMaxThreads = 1024;
 void CheckOptions(const QuantizeOptions& options) {
   if (options.dialect == Dialect::kNone)
     throw Error("dialect", "is none, expected modelopt or compressed-tensors");
+  if (options.head != WeightFormat::kBf16 && options.head != WeightFormat::kFp8 &&
+      options.head != WeightFormat::kNvFp4)
+    throw Errorf("head", "is {}, expected bf16, fp8 or nvfp4", WeightFormatName(options.head));
   if (options.calibration_tokens < 1 || options.calibration_tokens > kMaxCalibrationTokens)
     throw Errorf("calibration_tokens", "is {}, expected 1..{}", options.calibration_tokens,
                  kMaxCalibrationTokens);
@@ -42,6 +45,8 @@ void CheckOptions(const QuantizeOptions& options) {
   if (options.num_threads < 0 || options.num_threads > kMaxThreads)
     throw Errorf("num_threads", "is {}, expected 0..{}", options.num_threads, kMaxThreads);
 }
+
+constexpr char kHead[] = "lm_head", kEmbedding[] = "model.embed_tokens";
 
 // A model that this program knows: another one may have linears beside those of LinearGroups, or other names.
 void CheckArchitecture(const HfConfig& config) {
@@ -55,9 +60,11 @@ void CheckArchitecture(const HfConfig& config) {
 // One linear on its way to the result.
 struct Item {
   LinearWeight weight;
-  float global_scale = 1;
-  std::optional<float> input_scale;
-  EncodedWeight encoded;  // between the writing of its codes and of its scales only
+  WeightFormat format = WeightFormat::kNvFp4;  // kNvFp4 or kFp8
+  float global_scale = 1;                      // NVFP4
+  std::optional<float> input_scale;            // NVFP4
+  std::vector<float> output_scales;            // FP8: as the dialect stores them
+  EncodedWeight encoded;  // NVFP4: between the writing of its codes and of its scales only
   double error_squares = 0, squares = 0;
 };
 
@@ -70,12 +77,17 @@ class Quantizer {
         method_(FindQuantizeMethod(options.method)),
         num_threads_(options.num_threads > 0 ? options.num_threads : omp_get_num_procs()),
         source_(Checkpoint::Open(source)),
-        groups_(LinearGroups(source_.config())) {}
+        groups_(LinearGroups(source_.config())),
+        num_observed_(groups_.size() + 1) {
+    const HfConfig& config = source_.config();
+    if (options.head != WeightFormat::kBf16)
+      groups_.push_back({{{kHead, config.vocab_size}}, config.hidden_size});
+  }
 
   QuantizeReport Run(const std::filesystem::path& folder) {
     BindWeights();
     const CalibrationSequences sequences = ReadCalibrationText();
-    total_ = 2 * items_.size() + static_cast<size_t>(CalibrationSteps(sequences)) * groups_.size();
+    total_ = 2 * items_.size() + static_cast<size_t>(CalibrationSteps(sequences)) * num_observed_;
     MeasureWeights();
     if (!options_.weights_only) MeasureInputs(sequences);
     Write(folder);
@@ -84,13 +96,24 @@ class Quantizer {
 
  private:
   void BindWeights();
+  LinearWeight Bind(const std::string& module, int64_t n, int64_t k);
   CalibrationSequences ReadCalibrationText();
   void MeasureWeights();
+  void MeasureFp8(Item& item);
   void MeasureInputs(const CalibrationSequences& sequences);
   void Write(const std::filesystem::path& folder);
   void AddLinear(Item& item, SafetensorsWriter& writer);
+  void AddNvFp4Linear(Item& item, SafetensorsWriter& writer);
+  void AddFp8Linear(Item& item, SafetensorsWriter& writer);
+  void WriteConfig(const std::filesystem::path& folder);
   QuantizeReport Report(const std::filesystem::path& folder);
 
+  // `item` is written: what that lost is kept.
+  void Finish(Item& item, const EncodedWeight& encoded) {
+    item.error_squares = encoded.error_squares;
+    item.squares = encoded.squares;
+    Advance(item.weight.name);
+  }
   void Advance(const std::string& module) {
     ++done_;
     if (progress_) progress_(std::min(done_, total_), total_, module);
@@ -102,6 +125,7 @@ class Quantizer {
   int num_threads_;
   Checkpoint source_;
   std::vector<LinearGroup> groups_;
+  size_t num_observed_;      // inputs of a calibration step: those of the layers' groups, and the head's
   std::vector<Item> items_;  // in the order of the groups' members
   std::map<std::string, float> input_amax_;
   QuantizeReport report_;
@@ -118,13 +142,21 @@ void Quantizer::BindWeights() {
   for (const LinearGroup& group : groups_) {
     for (const LinearGroup::Member& member : group.members) {
       Item& item = items_.emplace_back();
-      item.weight = source_.Linear(member.module, member.n, group.k);
+      item.weight = Bind(member.module, member.n, group.k);
+      if (member.module == kHead) item.format = options_.head;
       if (IsFourBit(item.weight.format))
         throw Error(member.module, "has 4 bits already, expected BF16, FP16 or FP32");
       if (group.k % NvFp4::kBlockValues != 0)
         throw Errorf(member.module, "has {} inputs, expected a multiple of {}", group.k, NvFp4::kBlockValues);
     }
   }
+}
+
+LinearWeight Quantizer::Bind(const std::string& module, int64_t n, int64_t k) {
+  if (module != kHead || !source_.config().tie_word_embeddings) return source_.Linear(module, n, k);
+  LinearWeight weight = source_.Table(kEmbedding, n, k);
+  weight.name = kHead;
+  return weight;
 }
 
 CalibrationSequences Quantizer::ReadCalibrationText() {
@@ -145,6 +177,10 @@ void Quantizer::MeasureWeights() {
   for (const LinearGroup& group : groups_) {
     const std::span<Item> members(&items_[next], group.members.size());
     next += members.size();
+    if (members[0].format == WeightFormat::kFp8) {
+      MeasureFp8(members[0]);
+      continue;
+    }
     float amax = 0;
     for (const Item& item : members) {
       amax = std::max(amax, WeightAmax(item.weight, num_threads_));
@@ -153,6 +189,14 @@ void Quantizer::MeasureWeights() {
     const float scale = StorableScale(options_.dialect, method_.global_scale(amax));
     for (Item& item : members) item.global_scale = scale;
   }
+}
+
+void Quantizer::MeasureFp8(Item& item) {
+  item.output_scales = RowAmax(item.weight, num_threads_);
+  if (NumFp8Scales(options_.dialect, item.weight.n) == 1)
+    item.output_scales = {std::ranges::max(item.output_scales)};
+  for (float& scale : item.output_scales) scale = RtnFp8Scale(scale);
+  Advance(item.weight.name);
 }
 
 void Quantizer::MeasureInputs(const CalibrationSequences& sequences) {
@@ -165,8 +209,27 @@ void Quantizer::MeasureInputs(const CalibrationSequences& sequences) {
   }
 }
 
-// Codes and scales are two tensors of one encoding, written one after the other.
 void Quantizer::AddLinear(Item& item, SafetensorsWriter& writer) {
+  item.format == WeightFormat::kFp8 ? AddFp8Linear(item, writer) : AddNvFp4Linear(item, writer);
+}
+
+void Quantizer::AddFp8Linear(Item& item, SafetensorsWriter& writer) {
+  Fp8Module module;
+  module.name = item.weight.name;
+  module.n = item.weight.n;
+  module.k = item.weight.k;
+  module.output_scales = item.output_scales;
+  module.fill_values = [this, &item](std::span<std::byte> out) {
+    const EncodedWeight encoded = EncodeFp8(item.weight, item.output_scales, num_threads_);
+    FOURSTEP_CHECK(out.size() == encoded.codes.size());
+    std::memcpy(out.data(), encoded.codes.data(), out.size());
+    Finish(item, encoded);
+  };
+  AddFp8(writer, options_.dialect, module);
+}
+
+// Codes and scales are two tensors of one encoding, written one after the other.
+void Quantizer::AddNvFp4Linear(Item& item, SafetensorsWriter& writer) {
   NvFp4Module module;
   module.name = item.weight.name;
   module.n = item.weight.n;
@@ -183,10 +246,7 @@ void Quantizer::AddLinear(Item& item, SafetensorsWriter& writer) {
     FOURSTEP_CHECK(out.size() == item.encoded.block_scales.size(), "scales of {} before its codes",
                    item.weight.name);
     std::memcpy(out.data(), item.encoded.block_scales.data(), out.size());
-    item.error_squares = item.encoded.error_squares;
-    item.squares = item.encoded.squares;
-    item.encoded = {};
-    Advance(item.weight.name);
+    Finish(item, std::exchange(item.encoded, {}));
   };
   AddNvFp4(writer, options_.dialect, module);
 }
@@ -201,17 +261,27 @@ void Quantizer::Write(const std::filesystem::path& folder) {
   for (const auto& [name, view] : source_.tensors()) {
     if (const auto quantised = by_tensor.find(name); quantised != by_tensor.end()) {
       AddLinear(*quantised->second, writer);
+      by_tensor.erase(quantised);
     } else {
       writer.AddTensor(name, view.type, view.shape, [bytes = view.bytes](std::span<std::byte> out) {
         if (!out.empty()) std::memcpy(out.data(), bytes.data(), out.size());
       });
     }
   }
+  for (const auto& [name, item] : by_tensor) AddLinear(*item, writer);  // a head that was tied
   writer.Finish();
-  WriteQuantizedConfig(folder, source_.config(), options_.dialect, options_.weights_only, {"lm_head"});
+  WriteConfig(folder);
   const SideFiles files = FindSideFiles(source_.folder());
   CopyFiles(files.copied, source_.folder(), folder);
   report_.left_out_files = files.left_out;
+}
+
+void Quantizer::WriteConfig(const std::filesystem::path& folder) {
+  QuantizedModules modules{.nvfp4 = {}, .weights_only = options_.weights_only, .head = options_.head};
+  for (const Item& item : items_) {
+    if (item.weight.name != kHead) modules.nvfp4.push_back(item.weight.name);
+  }
+  WriteQuantizedConfig(folder, source_.config(), options_.dialect, modules);
 }
 
 int64_t TensorBytes(const TensorMap& tensors) {
@@ -231,6 +301,7 @@ QuantizeReport Quantizer::Report(const std::filesystem::path& folder) {
     squares += item.squares;
     const auto amax = input_amax_.find(item.weight.name);
     report_.linears.push_back({.module = item.weight.name,
+                               .format = item.format,
                                .n = item.weight.n,
                                .k = item.weight.k,
                                .weight_error = RelativeError(item.error_squares, item.squares),

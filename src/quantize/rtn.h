@@ -9,6 +9,9 @@ namespace fourstep {
 // stores, is finite; 1 where amax is 0.
 float RtnGlobalScale(float amax);
 
+// amax / 448, likewise.
+float RtnFp8Scale(float amax);
+
 EncodedWeight EncodeRtn(const LinearWeight& weight, float global_scale, int num_threads);
 
 }  // namespace fourstep

@@ -34,8 +34,7 @@ VectorId ReferenceBackend::AddVector(std::span<const float> values) {
 }
 
 EmbeddingId ReferenceBackend::AddEmbedding(const LinearWeight& table) {
-  CheckWeight(table);
-  if (IsFourBit(table.format)) throw Error(table.name, "is an embedding of 4 bits, expected a dense one");
+  CheckTable(table);
   Embedding embedding{.n = table.n, .k = table.k, .values = {}};
   std::vector<float> row(static_cast<size_t>(table.k));
   for (int64_t n = 0; n < table.n; ++n) {

@@ -54,13 +54,14 @@ class ReferenceBackend final : public Backend {
  private:
   // One of the stacked weights.
   struct Part {
-    WeightFormat format;  // kBf16, kNvFp4 or kMxFp4
+    WeightFormat format;  // kBf16, kFp8, kNvFp4 or kMxFp4
     int64_t n;
-    std::vector<BFloat16> dense;  // [n, k]
-    std::vector<uint8_t> codes;   // [n, k / 2]
-    std::vector<uint8_t> scales;  // [n, k / block]
-    double global_scale;          // 1 where the format has none
-    std::vector<float> bias;      // [n] or empty
+    std::vector<BFloat16> dense;       // [n, k]
+    std::vector<uint8_t> codes;        // [n, k / 2]; FP8 [n, k]
+    std::vector<uint8_t> scales;       // [n, k / block]
+    double global_scale;               // 1 where the format has none
+    std::vector<float> output_scales;  // [n], FP8
+    std::vector<float> bias;           // [n] or empty
   };
   struct PreparedLinear {
     Numerics numerics;

@@ -21,14 +21,16 @@ LinearId ReferenceBackend::AddLinear(std::span<const LinearWeight> weights, Nume
   };
   std::vector<float> row(static_cast<size_t>(first.k));
   for (const LinearWeight& w : weights) {
-    Part part{.format = numerics == Numerics::kBf16 ? WeightFormat::kBf16 : w.format,
+    const bool is_dense = numerics == Numerics::kBf16 && w.format != WeightFormat::kFp8;
+    Part part{.format = is_dense ? WeightFormat::kBf16 : w.format,
               .n = w.n,
               .dense = {},
               .codes = {},
               .scales = {},
               .global_scale = w.format == WeightFormat::kNvFp4 ? w.global_scale : 1.0,
+              .output_scales = {},
               .bias = {w.bias.begin(), w.bias.end()}};
-    if (numerics == Numerics::kBf16) {
+    if (is_dense) {
       for (int64_t n = 0; n < w.n; ++n) {
         DecodeRow(w, n, row.data());
         for (const float x : row) part.dense.push_back(BFloat16::Encode(x));
@@ -37,6 +39,8 @@ LinearId ReferenceBackend::AddLinear(std::span<const LinearWeight> weights, Nume
       part.codes.resize(w.values.size());
       std::memcpy(part.codes.data(), w.values.data(), w.values.size());
       part.scales.assign(w.block_scales.begin(), w.block_scales.end());
+      for (int64_t n = 0; w.format == WeightFormat::kFp8 && n < w.n; ++n)
+        part.output_scales.push_back(OutputScale(w, n));
     }
     prepared.n += w.n;
     prepared.parts.push_back(std::move(part));
@@ -79,6 +83,13 @@ double DotW4A4(const uint8_t* codes, const uint8_t* scales, const NvFp4::Block* 
   return sum;
 }
 
+// sum_k e4m3 x, without the output's scale
+double DotFp8(const uint8_t* w, const BFloat16* x, int64_t k) {
+  double sum = 0;
+  for (int64_t i = 0; i < k; ++i) sum += double{E4M3::Decode(w[i])} * BFloat16::Decode(x[i]);
+  return sum;
+}
+
 double DotBf16(const BFloat16* w, const BFloat16* x, int64_t k) {
   double sum = 0;
   for (int64_t i = 0; i < k; ++i) sum += double{BFloat16::Decode(w[i])} * BFloat16::Decode(x[i]);
@@ -106,6 +117,8 @@ void ReferenceBackend::MultiplyRow(const PreparedLinear& l, const Rows& x, int32
         out[o] = DotW4A4(codes, scales, blocks, k) * part.global_scale * l.input_scale;
       } else if (l.numerics == Numerics::kW4A16) {
         out[o] = DotW4A16(part.format, codes, scales, values, k) * part.global_scale;
+      } else if (part.format == WeightFormat::kFp8) {
+        out[o] = DotFp8(part.codes.data() + n * k, values, k) * part.output_scales[static_cast<size_t>(n)];
       } else {
         out[o] = DotBf16(part.dense.data() + n * k, values, k);
       }

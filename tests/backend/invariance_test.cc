@@ -75,7 +75,10 @@ std::vector<RandomModelShape> Shapes() {
   bf16.has_head_norms = false;
   bf16.head_dim = 24;
   bf16.block_tokens = 32;
-  return {plain, w4a16, bf16};
+  RandomModelShape fp8 = plain;
+  fp8.numerics = Numerics::kBf16;
+  fp8.dense_format = WeightFormat::kFp8;
+  return {plain, w4a16, bf16, fp8};
 }
 
 bool SameBits(const Logits& a, const Logits& b) {
@@ -225,13 +228,15 @@ std::vector<float> LinearOfRows(Backend& b, const RandomWeight& w, Numerics nume
   return outputs;
 }
 
+constexpr WeightFormat kFormats[] = {WeightFormat::kNvFp4, WeightFormat::kFp8, WeightFormat::kBf16};
+
 // So many outputs and inputs that a block of the GPU has several tiles, takes inputs in slices, and fills the
 // rings of its warps many times over: copies into a stage that was still being read went unseen by smaller
 // shapes.
 TEST(Invariance, LargeLinears) {
   constexpr int64_t kOutputs = 4112, kInputs = 10256;
-  for (const Numerics numerics : {Numerics::kW4A4, Numerics::kBf16}) {
-    const auto format = numerics == Numerics::kBf16 ? WeightFormat::kBf16 : WeightFormat::kNvFp4;
+  for (const WeightFormat format : kFormats) {
+    const Numerics numerics = format == WeightFormat::kNvFp4 ? Numerics::kW4A4 : Numerics::kBf16;
     const RandomWeight w(kOutputs, kInputs, {.format = format}, 1);
     const RandomWeight table(8, kInputs, {.format = WeightFormat::kBf16, .scale = 1}, 2);
     for (const Contestant& contestant : Contestants()) {
@@ -243,7 +248,7 @@ TEST(Invariance, LargeLinears) {
       for (const int32_t num_rows : {1, 2, 3, 5, 8, 8, 8}) {
         std::vector<float> first = run(num_rows);
         first.resize(alone.size());
-        EXPECT_TRUE(first == alone) << contestant.name << " " << NumericsName(numerics) << ", " << num_rows
+        EXPECT_TRUE(first == alone) << contestant.name << " " << WeightFormatName(format) << ", " << num_rows
                                     << " rows";
       }
     }
@@ -289,8 +294,8 @@ TEST(Invariance, ManyRows) {
   std::vector<Contestant> gpus = Contestants();
   std::erase_if(gpus, [](const Contestant& c) { return c.has_threads; });
   if (gpus.empty()) GTEST_SKIP() << "no GPU";
-  for (const Numerics numerics : {Numerics::kW4A4, Numerics::kBf16}) {
-    const auto format = numerics == Numerics::kBf16 ? WeightFormat::kBf16 : WeightFormat::kNvFp4;
+  for (const WeightFormat format : kFormats) {
+    const Numerics numerics = format == WeightFormat::kNvFp4 ? Numerics::kW4A4 : Numerics::kBf16;
     const RandomWeight w(kWidth, kWidth, {.format = format}, 1), up(kWidth, kWidth, {.format = format}, 2),
         down(16, kWidth, {.format = format}, 3);
     const RandomWeight table(kMost, kWidth, {.format = WeightFormat::kBf16, .scale = 1}, 4);
@@ -300,7 +305,7 @@ TEST(Invariance, ManyRows) {
       };
       const RowOutputs all = run(kMost);
       for (const int32_t num_rows : {1, 8, 33, 80, 129, 143}) {
-        SCOPED_TRACE(fmt::format("{} {}, {} rows", contestant.name, NumericsName(numerics), num_rows));
+        SCOPED_TRACE(fmt::format("{} {}, {} rows", contestant.name, WeightFormatName(format), num_rows));
         const RowOutputs some = run(num_rows);
         const auto begins_alike = [](const std::vector<float>& a, const std::vector<float>& b) {
           return std::equal(a.begin(), a.end(), b.begin());
@@ -384,6 +389,18 @@ TEST(Life, RefusesWhatItCannotDo) {
     bad = w.view();
     bad.n = int64_t{1} << 60;
     refuses({bad}, Numerics::kW4A16);
+    const RandomWeight fp8(16, 32, {.format = WeightFormat::kFp8}, 7);
+    refuses({fp8.view()}, Numerics::kW4A16);
+    const std::vector<float> scales(16, 0.0f);
+    for (const size_t count : {0, 2, 16}) {
+      bad = fp8.view();
+      bad.output_scales = std::span(scales).first(count);
+      refuses({bad}, Numerics::kBf16);
+    }
+    bad = dense.view();
+    bad.output_scales = fp8.view().output_scales;
+    refuses({bad}, Numerics::kBf16);
+    EXPECT_THROW(b->AddEmbedding(fp8.view()), Error);
     EXPECT_THROW(b->AddEmbedding(w.view()), Error);
     // Formats may mix where each weight brings its own scales.
     const std::vector<LinearWeight> mixed = {w.view(), mx.view()};

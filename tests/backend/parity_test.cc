@@ -29,8 +29,7 @@ struct LinearResults {
 
 // The input reaches the linear bit for bit: attention over one position gives v, in the form that the linear
 // reads.
-LinearResults RunLinear(Backend& b, const LinearCase& c) {
-  const RandomWeight w1(c.n, c.k, c.weight, 1), w2(c.n, c.k, c.weight, 2);
+LinearResults RunLinear(Backend& b, const LinearCase& c, const RandomWeight& w1, const RandomWeight& w2) {
   const std::vector<LinearWeight> both = {w1.view(), w2.view()};
   // One pre_quant_scale for both, as a stack must have.
   std::vector<LinearWeight> stack = both;
@@ -77,6 +76,10 @@ LinearResults RunLinear(Backend& b, const LinearCase& c) {
   return results;
 }
 
+LinearResults RunLinear(Backend& b, const LinearCase& c) {
+  return RunLinear(b, c, RandomWeight(c.n, c.k, c.weight, 1), RandomWeight(c.n, c.k, c.weight, 2));
+}
+
 std::vector<LinearCase> LinearCases() {
   std::vector<LinearCase> cases;
   using F = WeightFormat;
@@ -95,6 +98,9 @@ std::vector<LinearCase> LinearCases() {
       cases.push_back({n, k, m, {.format = F::kNvFp4, .has_bias = odd}, Numerics::kBf16});
       cases.push_back(
           {n, k - 14, m, {.format = odd ? F::kBf16 : F::kFp32, .has_bias = odd}, Numerics::kBf16});
+      const auto scales = odd ? RandomWeight::Fp8Scales::kPerOutput : RandomWeight::Fp8Scales::kOne;
+      cases.push_back(
+          {n, k - 14, m, {.format = F::kFp8, .has_bias = odd, .fp8_scales = scales}, Numerics::kBf16});
     }
   }
   // So long that a warp of the GPU has several stages of a tile, and that the inputs are taken in slices.
@@ -102,6 +108,7 @@ std::vector<LinearCase> LinearCases() {
     for (const int32_t m : {2, 13, 40}) {
       cases.push_back({20, k, m, {.format = F::kNvFp4}, Numerics::kW4A4});
       cases.push_back({20, k, m, {.format = F::kBf16}, Numerics::kBf16});
+      cases.push_back({20, k, m, {.format = F::kFp8, .has_pre_quant_scale = true}, Numerics::kBf16});
     }
   }
   return cases;
@@ -140,6 +147,81 @@ TEST(Parity, Linears) {
       near(got.linear, expected.linear, 1);
       near(got.residual, expected.residual, 1);
       near(got.gated, expected.gated, 16);  // |d silu(g) u| <= 1.1 |u| dg + |g| du
+    }
+  }
+}
+
+// FP8 weights are decoded exactly, and summed as BF16 weights are: where scales are powers of two, both
+// linears give the same bits.
+TEST(Parity, Fp8IsItsValuesInBf16) {
+  std::vector<Contestant> contestants = Contestants();
+  contestants.push_back({"reference", false, [](int32_t) { return MakeReferenceBackend({.max_rows = 80}); }});
+  for (const auto& [n, k] :
+       std::vector<std::pair<int64_t, int64_t>>{{1, 2}, {33, 258}, {100, 1022}, {20, 6800}}) {
+    for (const int32_t m : {1, 3, 13, 70}) {
+      if (m == 70 && k > 300) continue;
+      const LinearCase c = {n,
+                            k,
+                            m,
+                            {.format = WeightFormat::kFp8,
+                             .has_bias = n % 2 == 1,
+                             .fp8_scales = RandomWeight::Fp8Scales::kPowersOfTwo},
+                            Numerics::kBf16};
+      const RandomWeight w1(n, k, c.weight, 1), w2(n, k, c.weight, 2);
+      const RandomWeight decoded1 = w1.Decoded(), decoded2 = w2.Decoded();
+      for (const Contestant& contestant : contestants) {
+        SCOPED_TRACE(fmt::format("{} n {} k {} m {}", contestant.name, n, k, m));
+        const LinearResults got = RunLinear(*contestant.make(2), c, w1, w2);
+        const LinearResults expected = RunLinear(*contestant.make(2), c, decoded1, decoded2);
+        EXPECT_EQ(got.linear, expected.linear);
+        EXPECT_EQ(got.residual, expected.residual);
+        EXPECT_EQ(got.gated, expected.gated);
+      }
+    }
+  }
+}
+
+// [num_rows, outputs] of a stack, from rows of a table of BF16.
+std::vector<float> RunStack(Backend& b, const std::vector<LinearWeight>& stack, const RandomWeight& table,
+                            int32_t num_rows) {
+  int32_t n = 0;
+  for (const LinearWeight& w : stack) n += static_cast<int32_t>(w.n);
+  const LinearId linear = b.AddLinear(stack, Numerics::kBf16);
+  const EmbeddingId embedding = b.AddEmbedding(table.view());
+  const ActivationId x = b.AddActivation(static_cast<int32_t>(stack[0].k)), y = b.AddActivation(n);
+  BatchRows rows;
+  for (int32_t r = 0; r < num_rows; ++r) rows.Add(r, 0, r, false);
+  const Batch batch = rows.view();
+  b.BeginStep(batch);
+  b.Embed(x, embedding);
+  b.Linear(y, x, linear);
+  b.EndStep();
+  return b.ReadActivation(y);
+}
+
+// Under bf16 the weights of a stack may have any formats: each is what it would be alone.
+TEST(Parity, FormatsMixInAStack) {
+  constexpr int64_t kN = 20, kK = 160;
+  constexpr int32_t kRows = 11;
+  std::vector<RandomWeight> weights;
+  for (const WeightFormat format : {WeightFormat::kFp8, WeightFormat::kBf16, WeightFormat::kNvFp4})
+    weights.emplace_back(kN, kK, RandomWeight::Options{.format = format, .has_bias = true},
+                         weights.size() + 1);
+  const RandomWeight table(kRows, kK, {.format = WeightFormat::kBf16, .scale = 1}, 9);
+  std::vector<LinearWeight> stack;
+  for (const RandomWeight& w : weights) stack.push_back(w.view());
+  std::vector<Contestant> contestants = Contestants();
+  contestants.push_back({"reference", false, [](int32_t) { return MakeReferenceBackend({.max_rows = 80}); }});
+  for (const Contestant& contestant : contestants) {
+    SCOPED_TRACE(contestant.name);
+    const std::vector<float> together = RunStack(*contestant.make(2), stack, table, kRows);
+    for (size_t i = 0; i < stack.size(); ++i) {
+      const std::vector<float> alone = RunStack(*contestant.make(2), {stack[i]}, table, kRows);
+      for (size_t r = 0; r < kRows; ++r) {
+        for (size_t o = 0; o < kN; ++o)
+          ASSERT_EQ(together[(r * stack.size() + i) * kN + o], alone[r * kN + o])
+              << i << " " << r << " " << o;
+      }
     }
   }
 }
@@ -190,9 +272,9 @@ struct NormResults {
   std::vector<float> linear, joined;  // of the normed rows: with a look at them in between, and without
 };
 
-NormResults RunNorm(Backend& b, int32_t width, int32_t num_rows, float scale) {
+NormResults RunNorm(Backend& b, WeightFormat format, int32_t width, int32_t num_rows, float scale) {
   const RandomWeight table(num_rows, width, {.format = WeightFormat::kBf16, .scale = scale}, 11);
-  const RandomWeight head(33, width, {.format = WeightFormat::kBf16, .has_bias = true}, 12);
+  const RandomWeight head(33, width, {.format = format, .has_bias = true}, 12);
   PhiloxStream random(13);
   std::vector<float> weight;
   for (int32_t i = 0; i < width; ++i) weight.push_back(RandomNormal(random));
@@ -223,13 +305,16 @@ NormResults RunNorm(Backend& b, int32_t width, int32_t num_rows, float scale) {
   return results;
 }
 
-TEST(Parity, NormAndHead) {
+class NormAndHead : public testing::TestWithParam<WeightFormat> {};
+
+TEST_P(NormAndHead, AreThoseOfTheReference) {
+  const WeightFormat format = GetParam();
   for (const int32_t width : {1, 15, 16, 17, 130, 1024, 4224}) {
     for (const float scale : {1.0f, 1e-4f, 300.0f}) {
       const auto reference = MakeReferenceBackend({.max_rows = 80});
-      const NormResults expected = RunNorm(*reference, width, 5, scale);
+      const NormResults expected = RunNorm(*reference, format, width, 5, scale);
       for (const Contestant& contestant : Contestants()) {
-        const NormResults got = RunNorm(*contestant.make(2), width, 5, scale);
+        const NormResults got = RunNorm(*contestant.make(2), format, width, 5, scale);
         SCOPED_TRACE(fmt::format("{} width {} scale {}", contestant.name, width, scale));
         ASSERT_EQ(got.normed.size(), expected.normed.size());
         for (size_t i = 0; i < got.normed.size(); ++i)
@@ -246,6 +331,9 @@ TEST(Parity, NormAndHead) {
     }
   }
 }
+
+INSTANTIATE_TEST_SUITE_P(Parity, NormAndHead, testing::Values(WeightFormat::kBf16, WeightFormat::kFp8),
+                         [](const auto& format) { return std::string(WeightFormatName(format.param)); });
 
 struct AttentionCase {
   AttentionShape shape;

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "backend/backend.h"
+#include "backend/linear_stack.h"
 #include "base/philox.h"
 #include "formats/bfloat16.h"
 #include "formats/mxfp4.h"
@@ -26,11 +27,13 @@ inline float RandomNormal(PhiloxStream& random) {
 // Owns what a LinearWeight views.
 class RandomWeight {
  public:
+  enum class Fp8Scales { kPerOutput, kOne, kPowersOfTwo };
   struct Options {
     WeightFormat format = WeightFormat::kNvFp4;
     bool has_bias = false, has_pre_quant_scale = false;
     float input_amax = 6.0f;
     float scale = 0;  // standard deviation; 0: 1 / sqrt(k)
+    Fp8Scales fp8_scales = Fp8Scales::kPerOutput;
   };
 
   RandomWeight(int64_t n, int64_t k, const Options& options, uint64_t seed)
@@ -43,6 +46,23 @@ class RandomWeight {
     for (int64_t i = 0; options.has_pre_quant_scale && i < k; ++i)
       pre_quant_scale_.push_back(RoundToBFloat16(0.5f + static_cast<float>(random.Uniform())));
     Encode(dense);
+    if (options.format == WeightFormat::kFp8) EncodeFp8(dense, random);
+  }
+
+  // The same decoded to BF16.
+  RandomWeight Decoded() const {
+    const LinearWeight w = view();
+    RandomWeight out = *this;
+    std::vector<float> row(static_cast<size_t>(k_)), dense;
+    for (int64_t n = 0; n < n_; ++n) {
+      DecodeRow(w, n, row.data());
+      dense.insert(dense.end(), row.begin(), row.end());
+    }
+    out.options_.format = WeightFormat::kBf16;
+    out.values_.clear();
+    out.output_scales_.clear();
+    out.Encode(dense);
+    return out;
   }
 
   LinearWeight view() const {
@@ -54,6 +74,7 @@ class RandomWeight {
     w.values = values_;
     w.block_scales = scales_;
     w.global_scale = global_scale_;
+    w.output_scales = output_scales_;
     if (options_.format == WeightFormat::kNvFp4) w.input_scale = NvFp4::GlobalScale(options_.input_amax);
     w.bias = bias_;
     w.pre_quant_scale = pre_quant_scale_;
@@ -65,6 +86,25 @@ class RandomWeight {
   void Push(const Block& block) {
     for (const uint8_t c : block.codes) values_.push_back(std::byte{c});
     scales_.push_back(block.scale);
+  }
+
+  // A fifth of the values are codes at random, so that all of them come.
+  void EncodeFp8(const std::vector<float>& dense, PhiloxStream& random) {
+    values_.clear();
+    const bool has_one = options_.fp8_scales == Fp8Scales::kOne;
+    const size_t row = has_one ? dense.size() : static_cast<size_t>(k_);
+    for (size_t i = 0; i < dense.size(); ++i) {
+      if (i % row == 0) {
+        float amax = 0;
+        for (size_t j = i; j < i + row; ++j) amax = std::max(amax, std::fabs(dense[j]));
+        const float scale = E4M3::Scale(amax);
+        output_scales_.push_back(
+            options_.fp8_scales == Fp8Scales::kPowersOfTwo ? std::exp2(std::ceil(std::log2(scale))) : scale);
+      }
+      auto code = static_cast<uint8_t>(random.Below(256));
+      if (E4M3::IsNaN(code) || random.Below(5) != 0) code = E4M3::Encode(dense[i] / output_scales_.back());
+      values_.push_back(std::byte{code});
+    }
   }
 
   void Encode(const std::vector<float>& dense) {
@@ -92,12 +132,13 @@ class RandomWeight {
   float global_scale_ = 1;
   std::vector<std::byte> values_;
   std::vector<uint8_t> scales_;
-  std::vector<float> bias_, pre_quant_scale_;
+  std::vector<float> output_scales_, bias_, pre_quant_scale_;
 };
 
 struct RandomModelShape {
   int32_t hidden = 96, num_layers = 2, num_heads = 6, num_kv_heads = 2, head_dim = 16, ffn = 160, vocab = 203;
   Numerics numerics = Numerics::kW4A4;
+  WeightFormat dense_format = WeightFormat::kBf16;  // of kBf16's linears, and of the head
   bool has_head_norms = true, has_bias = false, has_pre_quant_scale = false;
   int32_t num_blocks = 64, block_tokens = 16, max_slots = 8;
 };
@@ -108,7 +149,7 @@ class RandomModel {
   RandomModel(Backend& backend, const RandomModelShape& shape, uint64_t seed) : b_(backend), s_(shape) {
     uint64_t next = seed * 1000;
     RandomWeight::Options options{.has_bias = s_.has_bias};
-    if (s_.numerics == Numerics::kBf16) options.format = WeightFormat::kBf16;
+    if (s_.numerics == Numerics::kBf16) options.format = s_.dense_format;
     const auto add = [&](std::initializer_list<int64_t> outputs, int64_t k, bool may_scale) {
       std::vector<RandomWeight> weights;
       RandomWeight::Options o = options;
@@ -132,7 +173,8 @@ class RandomModel {
     final_norm_ = AddNorm(s_.hidden, next++);
     const RandomWeight table(s_.vocab, s_.hidden, {.format = WeightFormat::kBf16, .scale = 1}, next++);
     embedding_ = b_.AddEmbedding(table.view());
-    const LinearWeight head = table.view();
+    const RandomWeight own_head(s_.vocab, s_.hidden, {.format = WeightFormat::kFp8, .scale = 1}, next++);
+    const LinearWeight head = (s_.dense_format == WeightFormat::kFp8 ? own_head : table).view();
     head_ = b_.AddLinear({&head, 1}, Numerics::kBf16);
     x_ = b_.AddActivation(s_.hidden);
     normed_ = b_.AddActivation(s_.hidden);

@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "checkpoint_files.h"
 #include "formats/bfloat16.h"
+#include "formats/e4m3.h"
 
 namespace fourstep {
 namespace {
@@ -51,7 +52,7 @@ TEST_P(RoundTrip, GivesTheSameWeightBitForBit) {
   writer.AddTensor("model.norm.weight", TensorType::kBf16, {64}, Filler(norm));
   writer.Finish();
   const HfConfig source = ParseHfConfig(DumpJson(SmallConfig()), "config.json");
-  WriteQuantizedConfig(folder.path(), source, dialect, weights_only, {"lm_head"});
+  WriteQuantizedConfig(folder.path(), source, dialect, {.nvfp4 = {kModule}, .weights_only = weights_only});
 
   EXPECT_EQ(std::filesystem::exists(folder.path() / "model.safetensors.index.json"), shard_bytes < 10000);
   Checkpoint checkpoint = Checkpoint::Open(folder.path());
@@ -255,6 +256,153 @@ TEST(Checkpoint, ReadsMixedPrecision) {
   Checkpoint checkpoint = folder.Open();
   EXPECT_TRUE(checkpoint.Linear("a", kN, kK).input_scale);
   EXPECT_FALSE(checkpoint.Linear("b", kN, kK).input_scale);
+}
+
+std::vector<uint8_t> Fp8Values(size_t n, uint32_t seed) {
+  std::mt19937 random(seed);
+  std::vector<uint8_t> out(n);
+  for (uint8_t& code : out) {
+    do code = static_cast<uint8_t>(random());
+    while (E4M3::IsNaN(code));
+  }
+  return out;
+}
+
+Json EightBitFloats(const char* strategy) {
+  return {{"num_bits", 8}, {"type", "float"}, {"strategy", strategy}, {"dynamic", false}};
+}
+
+void ExpectFp8(const LinearWeight& read, const std::vector<uint8_t>& values,
+               const std::vector<float>& output_scales) {
+  EXPECT_EQ(read.format, WeightFormat::kFp8);
+  EXPECT_TRUE(SameBytes(read.values, std::as_bytes(std::span(values))));
+  EXPECT_THAT(read.output_scales, testing::ElementsAreArray(output_scales));
+  EXPECT_TRUE(read.block_scales.empty());
+  EXPECT_FALSE(read.input_scale);  // activations stay BF16
+}
+
+TEST(Checkpoint, ReadsFp8OfModelOpt) {
+  const std::vector<uint8_t> values = Fp8Values(kN * kK, 9);
+  for (const bool is_hf_quant : {false, true}) {
+    for (const bool has_input_scale : {false, true}) {
+      CheckpointFolder folder;
+      folder.Add<uint8_t>("m.weight", TensorType::kF8E4M3, {kN, kK}, values);
+      folder.Add<float>("m.weight_scale", TensorType::kF32, {}, {0.25f});
+      if (has_input_scale) folder.Add<float>("m.input_scale", TensorType::kF32, {}, {0.5f});
+      if (is_hf_quant) {
+        const Json config = {{"producer", {{"name", "modelopt"}}},
+                             {"quantization", {{"quant_algo", "FP8"}, {"exclude_modules", {"lm_head"}}}}};
+        WriteFile(folder.path() / "hf_quant_config.json", DumpJson(config));
+      } else {
+        folder.config["quantization_config"] = ModelOptQuantization("FP8");
+      }
+      Checkpoint checkpoint = folder.Open();
+      EXPECT_EQ(checkpoint.dialect(), Dialect::kModelOpt);
+      ExpectFp8(checkpoint.Linear("m", kN, kK), values, {0.25f});
+      checkpoint.ExpectAllRead();
+    }
+  }
+}
+
+// One scale or one an output, in any type; inputs static, dynamic or in 16 bits.
+TEST(Checkpoint, ReadsFp8OfCompressedTensors) {
+  const std::vector<uint8_t> values = Fp8Values(kN * kK, 10);
+  std::vector<uint16_t> scales(kN);
+  std::vector<float> expected;
+  for (size_t i = 0; i < scales.size(); ++i) {
+    scales[i] = BFloat16::Encode(0.01f + static_cast<float>(i)).bits;
+    expected.push_back(BFloat16::Decode({scales[i]}));
+  }
+  for (const char* strategy : {"tensor", "channel"}) {
+    CheckpointFolder folder;
+    Json group = {
+        {"targets", {"Linear"}}, {"weights", EightBitFloats(strategy)}, {"input_activations", nullptr}};
+    folder.Add<uint8_t>("m.weight", TensorType::kF8E4M3, {kN, kK}, values);
+    if (std::string(strategy) == "tensor") {
+      folder.Add<float>("m.weight_scale", TensorType::kF32, {1}, {0.25f});
+      folder.Add<uint16_t>("m.input_scale", TensorType::kBf16, {1}, {0x3F80});
+      group["input_activations"] = EightBitFloats("tensor");
+    } else {
+      folder.Add<uint16_t>("m.weight_scale", TensorType::kBf16, {kN, 1}, scales);
+      group["input_activations"] = EightBitFloats("token");
+      group["input_activations"]["dynamic"] = true;
+    }
+    folder.config["quantization_config"] = {{"quant_method", "compressed-tensors"},
+                                            {"format", "float-quantized"},
+                                            {"config_groups", {{"group_0", group}}},
+                                            {"ignore", {"lm_head"}}};
+    Checkpoint checkpoint = folder.Open();
+    ExpectFp8(checkpoint.Linear("m", kN, kK), values,
+              std::string(strategy) == "tensor" ? std::vector<float>{0.25f} : expected);
+    checkpoint.ExpectAllRead();
+  }
+}
+
+// NVFP4 linears and a head in FP8 or NVFP4, as the quantiser writes them.
+TEST(Checkpoint, ReadsQuantisedHeads) {
+  const RandomNvFp4 random(kN, kK, 11), head(kN, kK, 12);
+  const std::vector<uint8_t> values = Fp8Values(kN * kK, 13);
+  for (const Dialect dialect : {Dialect::kModelOpt, Dialect::kCompressedTensors}) {
+    for (const WeightFormat format : {WeightFormat::kFp8, WeightFormat::kNvFp4}) {
+      for (const bool weights_only : {false, true}) {
+        const TemporaryFolder folder;
+        SafetensorsWriter writer(folder.path(), 1 << 20);
+        std::vector<NvFp4Module> modules = {random.Module(kModule, kN, kK), head.Module("lm_head", kN, kK)};
+        if (format == WeightFormat::kFp8) modules.pop_back();
+        for (NvFp4Module& module : modules) {
+          module.global_scale = 0.25f;
+          if (!weights_only) module.input_scale = 0.5f;
+          AddNvFp4(writer, dialect, module);
+        }
+        std::vector<float> scales(static_cast<size_t>(NumFp8Scales(dialect, kN)), 0.1f);
+        scales.back() = 0.3f;
+        if (format == WeightFormat::kFp8)
+          AddFp8(writer, dialect, {"lm_head", kN, kK, scales, Filler(values)});
+        writer.Finish();
+        const HfConfig source = ParseHfConfig(DumpJson(SmallConfig()), "config.json");
+        EXPECT_TRUE(source.tie_word_embeddings);
+        WriteQuantizedConfig(folder.path(), source, dialect,
+                             {.nvfp4 = {kModule}, .weights_only = weights_only, .head = format});
+
+        for (const bool from_older_place : {false, true}) {
+          if (from_older_place && dialect != Dialect::kModelOpt) continue;
+          if (from_older_place) WriteFile(folder.path() / "config.json", DumpJson(SmallConfig()));
+          Checkpoint checkpoint = Checkpoint::Open(folder.path());
+          EXPECT_EQ(checkpoint.dialect(), dialect);
+          EXPECT_EQ(checkpoint.config().tie_word_embeddings, from_older_place);
+          EXPECT_EQ(checkpoint.Linear(kModule, kN, kK).input_scale.has_value(), !weights_only);
+          const LinearWeight read = checkpoint.Linear("lm_head", kN, kK);
+          if (format == WeightFormat::kFp8) {
+            ExpectFp8(read, values, scales);
+          } else {
+            EXPECT_EQ(read.format, WeightFormat::kNvFp4);
+            EXPECT_EQ(read.input_scale.has_value(), !weights_only);
+          }
+          checkpoint.ExpectAllRead();
+        }
+      }
+    }
+  }
+}
+
+// Of ModelOpt, where no algorithm a module is listed.
+TEST(Checkpoint, ReadsMixedGroups) {
+  CheckpointFolder folder;
+  const RandomNvFp4 random(kN, kK, 14);
+  const std::vector<uint8_t> values = Fp8Values(kN * kK, 15);
+  AddNvFp4(folder.writer(), Dialect::kModelOpt, InModelOpt(random, "a", std::nullopt));
+  folder.Add<uint8_t>("b.weight", TensorType::kF8E4M3, {kN, kK}, values);
+  folder.Add<float>("b.weight_scale", TensorType::kF32, {}, {2.0f});
+  folder.config["quantization_config"] = ModelOptQuantization("MIXED_PRECISION");
+  folder.config["quantization_config"]["config_groups"] = {
+      {"group_0", {{"weights", {{"num_bits", 4}, {"type", "float"}, {"group_size", 16}}}}},
+      {"group_1",
+       {{"weights", {{"num_bits", 8}, {"type", "float"}}},
+        {"input_activations", {{"num_bits", 8}, {"type", "float"}}}}}};
+  Checkpoint checkpoint = folder.Open();
+  EXPECT_EQ(checkpoint.Linear("a", kN, kK).format, WeightFormat::kNvFp4);
+  ExpectFp8(checkpoint.Linear("b", kN, kK), values, {2.0f});
+  checkpoint.ExpectAllRead();
 }
 
 TEST(Checkpoint, TakesEosIdsOfGenerationConfigFirst) {

@@ -96,6 +96,22 @@ struct Draft {
     group["weights"]["group_size"] = 32;
     group["input_activations"] = nullptr;
   }
+  void UseFp8() {
+    const std::string name = kUp;
+    up(".weight") = {"F8_E4M3", {4, 32}, std::string(128, '\x38')};
+    up(".weight_scale") = {"F32", Json::array(), Float32(0.5f)};
+    erase(".weight_scale_2");
+    quantization()["quant_algo"] = "FP8";
+  }
+  void UseFp8OfCompressedTensors() {
+    UseFp8();
+    up(".weight_scale") = {"BF16", {4, 1}, "\x80\x3F\x80\x3F\x80\x3F\x80\x3F"};
+    const Json args = {{"num_bits", 8}, {"type", "float"}, {"strategy", "channel"}};
+    quantization() = {{"quant_method", "compressed-tensors"},
+                      {"format", "float-quantized"},
+                      {"config_groups", {{"group_0", {{"weights", args}, {"input_activations", args}}}}},
+                      {"ignore", {"lm_head"}}};
+  }
   // Two shards and their index.
   Json Shard() {
     const std::string first =
@@ -131,11 +147,13 @@ void Load(const fs::path& folder) {
 }
 
 TEST(HostileCheckpoint, TheDraftsThemselvesAreGood) {
-  for (int variant = 0; variant < 3; ++variant) {
+  for (int variant = 0; variant < 5; ++variant) {
     const TemporaryFolder folder;
     Draft draft;
     if (variant == 1) draft.UseCompressedTensors();
     if (variant == 2) draft.UseMxFp4();
+    if (variant == 3) draft.UseFp8();
+    if (variant == 4) draft.UseFp8OfCompressedTensors();
     draft.Write(folder.path());
     Load(folder.path());
   }
@@ -364,10 +382,108 @@ TEST(HostileCheckpoint, Tensors) {
        [](Draft& d) {
          d.tensors["model.extra"] = {"U8", {1}, "x"};
        }},
-      {"dense FP8",
-       {"up_proj.weight", "F8_E4M3"},
+      {"FP8 of another configuration",
+       {"FP8", "up_proj"},
        [](Draft& d) {
-         d.up(".weight") = {"F8_E4M3", {4, 32}, std::string(128, '\x38')};
+         d.UseFp8();
+         d.quantization()["quant_algo"] = "NVFP4";
+       }},
+      {"FP8 without a configuration",
+       {"up_proj.weight", "no quantisation"},
+       [](Draft& d) {
+         d.UseFp8();
+         d.config.erase("quantization_config");
+       }},
+      {"excluded FP8",
+       {"excludes", "up_proj"},
+       [](Draft& d) {
+         d.UseFp8();
+         d.quantization()["ignore"] = {"model.layers.0*"};
+       }},
+      {"FP8 table",
+       {"embed_tokens.weight", "F8_E4M3"},
+       [](Draft& d) {
+         d.UseFp8();
+         d.tensors["model.embed_tokens.weight"] = {"F8_E4M3", {2, 3}, "123456"};
+       }},
+      {"8 bits of another kind",
+       {"up_proj.weight", "F8_E5M2"},
+       [](Draft& d) {
+         d.UseFp8();
+         d.up(".weight").dtype = "F8_E5M2";
+       }},
+      {"FP8 of another shape",
+       {"up_proj.weight", "[32, 4]", "[4, 32]"},
+       [](Draft& d) {
+         d.UseFp8();
+         d.up(".weight").shape = {32, 4};
+       }},
+      {"FP8 NaN",
+       {"up_proj.weight", "NaN"},
+       [](Draft& d) {
+         d.UseFp8();
+         d.up(".weight").data[127] = '\x7F';
+       }},
+      {"FP8 negative NaN",
+       {"up_proj.weight", "NaN"},
+       [](Draft& d) {
+         d.UseFp8();
+         d.up(".weight").data[0] = '\xFF';
+       }},
+      {"FP8 without a scale",
+       {"up_proj.weight_scale", "missing"},
+       [](Draft& d) {
+         d.UseFp8();
+         d.erase(".weight_scale");
+       }},
+      {"FP8 with block scales",
+       {"up_proj.weight_scale", "[4, 2]"},
+       [](Draft& d) {
+         d.UseFp8();
+         d.up(".weight_scale") = {"F32", {4, 2}, std::string(32, '\x3F')};
+       }},
+      {"FP8 with scales of too many outputs",
+       {"up_proj.weight_scale", "[5, 1]"},
+       [](Draft& d) {
+         d.UseFp8OfCompressedTensors();
+         d.up(".weight_scale") = {"BF16", {5, 1}, std::string(10, '\x3F')};
+       }},
+      {"FP8 with scales of another type",
+       {"up_proj.weight_scale", "F8_E4M3"},
+       [](Draft& d) {
+         d.UseFp8();
+         d.up(".weight_scale") = {"F8_E4M3", {4, 1}, "1234"};
+       }},
+      {"FP8 scale zero",
+       {"up_proj.weight_scale", "scale 0", "positive"},
+       [](Draft& d) {
+         d.UseFp8();
+         d.up(".weight_scale").data = Float32(0);
+       }},
+      {"FP8 scale infinite",
+       {"up_proj.weight_scale", "inf"},
+       [infinity](Draft& d) {
+         d.UseFp8();
+         d.up(".weight_scale").data = Float32(infinity);
+       }},
+      {"FP8 scale NaN",
+       {"up_proj.weight_scale", "nan"},
+       [](Draft& d) {
+         d.UseFp8OfCompressedTensors();
+         d.up(".weight_scale").data[7] = '\x7F';
+         d.up(".weight_scale").data[6] = '\xC0';
+       }},
+      {"FP8 input scale negative",
+       {"up_proj.input_scale", "-1"},
+       [](Draft& d) {
+         d.UseFp8();
+         d.up(".input_scale").data = Float32(-1);
+       }},
+      {"FP8 with a second scale",
+       {"weight_scale_2", "not used"},
+       [](Draft& d) {
+         d.UseFp8();
+         d.tensors[std::string(kUp) + ".weight_scale_2"] = {"F32", {1}, Float32(1)};
        }},
       {"dense weight with scales",
        {"up_proj.weight", "BF16", "scales"},
@@ -447,6 +563,14 @@ Case Compressed(const char* name, std::vector<const char*> words, std::function<
           }};
 }
 
+// A case that changes that of FP8.
+Case EightBit(const char* name, std::vector<const char*> words, std::function<void(Json&)> change) {
+  return {name, std::move(words), [change](Draft& d) {
+            d.UseFp8OfCompressedTensors();
+            change(d.quantization());
+          }};
+}
+
 TEST(HostileCheckpoint, Quantization) {
   const auto weights = [](Json& q) -> Json& { return q["config_groups"]["group_0"]["weights"]; };
   const auto inputs = [](Json& q) -> Json& { return q["config_groups"]["group_0"]["input_activations"]; };
@@ -456,7 +580,8 @@ TEST(HostileCheckpoint, Quantization) {
       ModelOpt("GPTQ", {"gptq", "not supported"}, [](Json& q) { q["quant_method"] = "gptq"; }),
       ModelOpt("AWQ", {"awq", "not supported"}, [](Json& q) { q["quant_method"] = "awq"; }),
       ModelOpt("fp_quant", {"fp_quant"}, [](Json& q) { q["quant_method"] = "fp_quant"; }),
-      ModelOpt("FP8", {"FP8", "not supported"}, [](Json& q) { q["quant_algo"] = "FP8"; }),
+      ModelOpt("FP8", {"NVFP4", "up_proj"}, [](Json& q) { q["quant_algo"] = "FP8"; }),
+      ModelOpt("FP8_PB_WO", {"FP8_PB_WO", "not supported"}, [](Json& q) { q["quant_algo"] = "FP8_PB_WO"; }),
       ModelOpt("W4A8", {"W4A8_NVFP4_FP8"}, [](Json& q) { q["quant_algo"] = "W4A8_NVFP4_FP8"; }),
       ModelOpt("SVD", {"NVFP4_SVD"}, [](Json& q) { q["quant_algo"] = "NVFP4_SVD"; }),
       ModelOpt("no algorithm", {"quant_algo"}, [](Json& q) { q.erase("quant_algo"); }),
@@ -468,10 +593,10 @@ TEST(HostileCheckpoint, Quantization) {
       ModelOpt("exclude list a string", {"ignore", "array"}, [](Json& q) { q["ignore"] = "lm_head"; }),
       ModelOpt("mixed without layers", {"quantized_layers"},
                [](Json& q) { q["quant_algo"] = "MIXED_PRECISION"; }),
-      ModelOpt("mixed with FP8", {"a.b", "FP8"},
+      ModelOpt("mixed with INT4", {"a.b", "INT4_AWQ"},
                [](Json& q) {
                  q["quant_algo"] = "MIXED_PRECISION";
-                 q["quantized_layers"] = {{"a.b", {{"quant_algo", "FP8"}}}};
+                 q["quantized_layers"] = {{"a.b", {{"quant_algo", "INT4_AWQ"}}}};
                }),
       Compressed("no groups", {"config_groups"}, [](Json& q) { q.erase("config_groups"); }),
       Compressed("empty groups", {"config_groups"}, [](Json& q) { q["config_groups"] = Json::object(); }),
@@ -489,7 +614,15 @@ TEST(HostileCheckpoint, Quantization) {
                  [&](Json& q) { q["config_groups"]["group_0"]["output_activations"] = inputs(q); }),
       Compressed("pack-quantized", {"pack-quantized", "not supported"},
                  [](Json& q) { q["format"] = "pack-quantized"; }),
-      Compressed("float-quantized group", {"float-quantized"},
+      EightBit("INT8", {"8 bits", "int"}, [&](Json& q) { weights(q)["type"] = "int"; }),
+      EightBit("FP8 of 4 bits", {"4 bits", "FP8"}, [&](Json& q) { weights(q)["num_bits"] = 4; }),
+      EightBit("FP8 in blocks", {"strategy", "block"}, [&](Json& q) { weights(q)["strategy"] = "block"; }),
+      EightBit("FP8 asymmetric", {"symmetric"}, [&](Json& q) { weights(q)["symmetric"] = false; }),
+      EightBit("FP8 with INT8 inputs", {"input_activations", "int"},
+               [&](Json& q) { inputs(q)["type"] = "int"; }),
+      EightBit("FP8 under NVFP4's name", {"weights", "8 bits"},
+               [](Json& q) { q["format"] = "nvfp4-pack-quantized"; }),
+      Compressed("float-quantized group", {"4 bits", "FP8"},
                  [](Json& q) { q["config_groups"]["group_0"]["format"] = "float-quantized"; }),
       Compressed("mixed without group format", {"mixed-precision"},
                  [](Json& q) { q["format"] = "mixed-precision"; }),
@@ -519,7 +652,7 @@ TEST(HostileCheckpoint, Quantization) {
          d.files["hf_quant_config.json"] = "NVFP4";
        }},
       {"old file with FP8",
-       {"hf_quant_config.json", "FP8"},
+       {"hf_quant_config.json", "NVFP4", "up_proj"},
        [](Draft& d) {
          d.config.erase("quantization_config");
          d.files["hf_quant_config.json"] = R"({"quantization": {"quant_algo": "FP8"}})";

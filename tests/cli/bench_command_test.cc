@@ -77,6 +77,24 @@ TEST_F(BenchCommand, KernelsTimesEveryProjection) {
   }
 }
 
+TEST_F(BenchCommand, KernelsTakesAHeadOfAnyFormat) {
+  for (const auto& [head, bytes_a_weight] :
+       std::vector<std::pair<std::string, double>>{{"bf16", 2}, {"fp8", 1}, {"nvfp4", 0.5625}}) {
+    const std::vector<Json> rows =
+        Run({"bench", "kernels", "--shape", "abacus", "--numerics", "w4a4", "--head", head, "--batch", "2",
+             "--cold-mb", "1", "--repeats", "1", "--json"});
+    ASSERT_EQ(rows.size(), 5u);
+    for (const Json& row : rows) {
+      const bool is_head = row["linear"] == "head";
+      EXPECT_EQ(row["weights"], is_head ? head : "nvfp4") << row;
+      EXPECT_EQ(row["numerics"], is_head && head != "nvfp4" ? "bf16" : "w4a4") << row;
+      if (!is_head) continue;
+      const double outputs = row["outputs"].get<double>(), scales = head == "fp8" ? 4 * outputs : 0;
+      EXPECT_EQ(row["bytes"].get<double>(), outputs * row["inputs"].get<double>() * bytes_a_weight + scales);
+    }
+  }
+}
+
 TEST_F(BenchCommand, PolicyComparesWithinARepeat) {
   const std::vector<Json> rows = Run({"bench", "policy", "--shape", "abacus", "--batch", "1,2", "--context",
                                       "32", "--tokens", "4", "--repeats", "2", "--json"});
@@ -100,7 +118,7 @@ TEST_F(BenchCommand, PolicyComparesWithinARepeat) {
 }
 
 TEST_F(BenchCommand, ComponentsReadWhatAStepReads) {
-  for (const std::string head : {"bf16", "nvfp4"}) {
+  for (const std::string head : {"bf16", "fp8", "nvfp4"}) {
     const std::vector<Json> rows =
         Run({"bench", "components", "--shape", "abacus", "--numerics", "w4a4,bf16", "--head", head, "--batch",
              "1,3", "--context", "32", "--tokens", "2", "--repeats", "2", "--json"});
@@ -133,7 +151,7 @@ TEST_F(BenchCommand, CsvGrows) {
       {"bench", "policy", "--shape", "abacus", "--batch", "1", "--context", "16", "--tokens", "2",
        "--repeats", "1"},
       {"bench", "decode", "--shape", "abacus", "--batch", "1,2", "--context", "16", "--tokens", "2",
-       "--numerics", "w4a4", "--policy", "greedy,reset"},
+       "--numerics", "w4a4", "--head", "fp8", "--policy", "greedy,reset"},
       {"bench", "components", "--shape", "abacus", "--batch", "1", "--context", "16", "--tokens", "2",
        "--repeats", "1"},
   };
@@ -173,7 +191,7 @@ TEST_F(BenchCommand, RefusesOptionsWithoutSense) {
       {{"kernels", "--backend", "tpu"}, "--backend"},
       {{"kernels", "--backend", "reference", "--threads", "2"}, "--threads"},
       {{"kernels", "--backend", "reference", "--cpu-path", "portable"}, "--cpu-path"},
-      {{"kernels", "--head", "bf16"}, "--head"},
+      {{"kernels", "--head", "int8"}, "--head"},
       {{"kernels", "--context", "100"}, "--context"},
       {{"kernels", "--csv", ""}, "--csv"},
       {{"kernels", "--csv", "/nonexistent/file"}, "/nonexistent/file"},
@@ -181,7 +199,7 @@ TEST_F(BenchCommand, RefusesOptionsWithoutSense) {
       {{"policy", "--shape", "abacus,qwen3-8b"}, "--shape"},
       {{"policy", "--context", "1"}, "--context"},
       {{"policy", "--tokens", "0"}, "--tokens"},
-      {{"policy", "--head", "fp8"}, "--head"},
+      {{"policy", "--head", "fp16"}, "--head"},
       {{"policy", "--policy", "reset"}, "--policy"},
       {{"policy", "--backend", "reference", "--threads", "2"}, "--threads"},
       {{"decode", "--csv", path("x")}, "--csv"},

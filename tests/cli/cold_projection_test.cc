@@ -80,7 +80,7 @@ class FaultyBackend final : public ForwardingBackend {
 std::vector<std::pair<std::string, std::string>> FaultsFound(Fault fault) {
   HfConfig shape = PublishedShape("abacus");
   shape.num_layers = 1;
-  const RandomDecoderWeights weights(shape, Numerics::kW4A4, HeadFormat::kNvFp4);
+  const RandomDecoderWeights weights(shape, Numerics::kW4A4, WeightFormat::kNvFp4);
   std::vector<std::pair<std::string, std::string>> found;
   for (const Projection& p : ProjectionsOf(weights.view(), Numerics::kW4A4)) {
     FaultyBackend backend(fault);
@@ -124,7 +124,7 @@ TEST(ColdProjection, FindsGatedRowsThatAreEncodedWrongly) {
 TEST(ColdProjection, TimesStepsOfAllCopiesOnceAndTwice) {
   HfConfig shape = PublishedShape("abacus");
   shape.num_layers = 1;
-  const RandomDecoderWeights weights(shape, Numerics::kBf16, HeadFormat::kBf16);
+  const RandomDecoderWeights weights(shape, Numerics::kBf16, WeightFormat::kBf16);
   const Projection down = ProjectionsOf(weights.view(), Numerics::kBf16)[3];
   FaultyBackend backend(Fault::kNone);
   ColdProjection cold(backend, down, FaultyBackend::kNumCopies);

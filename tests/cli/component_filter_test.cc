@@ -60,7 +60,7 @@ TEST(ComponentFilter, EveryOperationIsOfOneComponent) {
   const HfConfig shape = PublishedShape("abacus");
   const auto model = MakeRandomDecoder(
       shape, filter, {.numerics = Numerics::kW4A4, .max_slots = 1, .block_tokens = 16, .num_cache_blocks = 1},
-      HeadFormat::kBf16);
+      WeightFormat::kBf16);
   model->Forward();
   const std::vector<std::string> all = calls;
   const auto layers = static_cast<size_t>(shape.num_layers);

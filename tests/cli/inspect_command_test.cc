@@ -29,13 +29,17 @@ struct Result {
 };
 
 // `arguments` need no quoting by the shell.
-Result Inspect(const std::string& arguments) {
-  FILE* pipe = popen((std::string(FOURSTEP_PROGRAM) + " inspect " + arguments + " 2>&1").c_str(), "r");
+Result RunFourstep(const std::string& arguments) {
+  FILE* pipe = popen((std::string(FOURSTEP_PROGRAM) + " " + arguments + " 2>&1").c_str(), "r");
   std::string out;
   char buffer[4096];
   for (size_t n; (n = fread(buffer, 1, sizeof buffer, pipe)) > 0;) out.append(buffer, n);
   const int status = pclose(pipe);
   return {WIFEXITED(status) ? WEXITSTATUS(status) : -1, out};
+}
+
+Result Inspect(const std::string& arguments) {
+  return RunFourstep("inspect " + arguments);
 }
 
 Json InspectJson(const fs::path& model) {
@@ -123,6 +127,25 @@ TEST(InspectCommand, SaysInWhichNumericsItRuns) {
   const Json weights_only = InspectJson(kModels / "tiny-llama-nvfp4a16");
   EXPECT_EQ(weights_only["numerics"], Json({"w4a16", "bf16"}));
   EXPECT_THAT(weights_only["why_not_w4a4"].get<std::string>(), HasSubstr("has no input scale"));
+}
+
+// Beside 4-bit linears, as the quantiser writes it.
+TEST(InspectCommand, ShowsAHeadInFp8) {
+  const fs::path folder = fs::path(testing::TempDir()) / fmt::format("inspect_command_test-fp8-{}", getpid());
+  for (const std::string dialect : {"modelopt", "compressed-tensors"}) {
+    const Result made = RunFourstep("quantize --head fp8 --weights-only --dialect " + dialect + " " +
+                                    (kModels / "tiny-qwen3").string() + " " + folder.string());
+    ASSERT_EQ(made.status, 0) << made.out;
+    const Json j = InspectJson(folder);
+    EXPECT_EQ(j["dialect"], dialect);
+    EXPECT_EQ(j["tied_head"], false);
+    EXPECT_EQ(j["numerics"], Json({"w4a16", "bf16"}));
+    const Json& head = KindOf(j, "head");
+    EXPECT_EQ(head["formats"], Json({{"fp8", 1}}));
+    EXPECT_EQ(head["bytes"], 320 * 64 + 4 * (dialect == "modelopt" ? 1 : 320));
+    EXPECT_EQ(KindOf(j, "attention q")["formats"], Json({{"nvfp4", 2}}));
+    fs::remove_all(folder);
+  }
 }
 
 TEST(InspectCommand, SaysWhyAStackCannotRun) {

@@ -73,16 +73,9 @@ void ExpectRefused(const Projection& p, const Row& row) {
   }
 }
 
-class ProjectionCheck : public testing::TestWithParam<std::tuple<const char*, Numerics>> {};
-
-TEST_P(ProjectionCheck, TakesRightRowsOnly) {
-  const auto& [name, numerics] = GetParam();
-  HfConfig shape = PublishedShape(name);
-  shape.num_layers = 1;
-  shape.vocab_size = 1024;  // a head of another size tests nothing else
-  const RandomDecoderWeights weights(shape, numerics, HeadFormat::kBf16);
-  for (Projection& p : ProjectionsOf(weights.view(), numerics)) {
-    if (p.use == LinearUse::kHead) p.numerics = Numerics::kBf16;
+class ProjectionCheck : public testing::TestWithParam<std::tuple<const char*, Numerics>> {
+ protected:
+  static void ExpectRightRowsOnly(const Projection& p) {
     const Row right = RightRow(p);
     EXPECT_NO_THROW(CheckProjectionRow(p, right.view(), "here")) << p.name;
     for (const float factor : {1.25f, -1.0f, 0.0f, std::numeric_limits<float>::quiet_NaN()}) {
@@ -96,6 +89,22 @@ TEST_P(ProjectionCheck, TakesRightRowsOnly) {
     Row cut = right;
     cut.output.pop_back();
     ExpectRefused(p, cut);
+  }
+};
+
+TEST_P(ProjectionCheck, TakesRightRowsOnly) {
+  const auto& [name, numerics] = GetParam();
+  HfConfig shape = PublishedShape(name);
+  shape.num_layers = 1;
+  shape.vocab_size = 1024;  // a head of another size tests nothing else
+  for (const WeightFormat head : {WeightFormat::kBf16, WeightFormat::kFp8}) {
+    const RandomDecoderWeights weights(shape, numerics, head);
+    for (const Projection& p : ProjectionsOf(weights.view(), numerics)) {
+      if (head == WeightFormat::kBf16 || p.use == LinearUse::kHead) ExpectRightRowsOnly(p);
+      if (p.use == LinearUse::kHead) {
+        EXPECT_EQ(p.numerics, Numerics::kBf16);
+      }
+    }
   }
 }
 

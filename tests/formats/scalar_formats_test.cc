@@ -48,6 +48,13 @@ TEST(E2M1, EncodesToNearestEvenAndSaturates) {
   for (uint8_t code = 9; code < 16; ++code) EXPECT_EQ(E2M1::Encode(E2M1::Decode(code)), code);
 }
 
+TEST(E4M3, KnowsItsNaNsAndTheScaleOfValues) {
+  for (int code = 0; code < 256; ++code)
+    EXPECT_EQ(E4M3::IsNaN(static_cast<uint8_t>(code)), std::isnan(E4M3::Decode(static_cast<uint8_t>(code))));
+  EXPECT_EQ(E4M3::Scale(0), 1);
+  EXPECT_EQ(E4M3::Scale(896), 2);
+}
+
 TEST(E4M3, DecodesEveryCode) {
   for (int code = 0; code < 256; ++code) {
     const int exponent = code >> 3 & 15, mantissa = code & 7;

@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "base/error.h"
+#include "formats/e4m3.h"
 #include "tests/model/edited_checkpoint.h"
 #include "tests/model/golden.h"
 
@@ -173,6 +174,91 @@ TEST(Load, ReadsDenseTensorsOfEveryType) {
   EXPECT_EQ(TinyModel(floats.path(), "reference", {}).Run(prompt, rows, 64), expected);
 }
 
+// Linears of a dense checkpoint in FP8, with a scale an output or one for all of them that is a power of two,
+// and those that are the same in BF16.
+struct Fp8Twins {
+  OwnedTensor fp8, scales, dense;
+};
+
+Fp8Twins MakeTwins(const OwnedTensor& tensor, bool per_output) {
+  const int64_t n = tensor.shape[0], k = tensor.shape[1], row = per_output ? k : n * k;
+  Fp8Twins twins{.fp8 = {TensorType::kF8E4M3, tensor.shape, {}},
+                 .scales = {TensorType::kF32, {}, {}},
+                 .dense = {TensorType::kBf16, tensor.shape, {}}};
+  if (per_output) twins.scales.shape = {n, 1};
+  const auto push = [](std::vector<std::byte>& to, const auto& value) {
+    const auto bytes = std::as_bytes(std::span(&value, 1));
+    to.insert(to.end(), bytes.begin(), bytes.end());
+  };
+  const auto value = [&](int64_t i) {
+    uint16_t bits;
+    std::memcpy(&bits, &tensor.bytes[static_cast<size_t>(2 * i)], 2);
+    return BFloat16::Decode({bits});
+  };
+  float scale = 1;
+  for (int64_t i = 0; i < n * k; ++i) {
+    if (i % row == 0) {
+      float amax = 0;
+      for (int64_t j = i; j < i + row; ++j) amax = std::max(amax, std::fabs(value(j)));
+      scale = std::exp2(std::ceil(std::log2(E4M3::Scale(amax))));
+      push(twins.scales.bytes, scale);
+    }
+    const uint8_t code = E4M3::Encode(value(i) / scale);
+    push(twins.fp8.bytes, code);
+    push(twins.dense.bytes, BFloat16::Encode(E4M3::Decode(code) * scale).bits);
+  }
+  return twins;
+}
+
+bool IsLinear(const std::string& tensor) {
+  return tensor.ends_with("_proj.weight") || tensor == "lm_head.weight";
+}
+
+// `name` with its linears and a head of its own as one or the other of the twins.
+EditedCheckpoint TwinCheckpoint(const std::string& name, Dialect dialect, bool is_fp8) {
+  return EditedCheckpoint(name, [&](Json& config, OwnedTensors& t) {
+    config["tie_word_embeddings"] = false;
+    t.try_emplace("lm_head.weight", t.at("model.embed_tokens.weight"));
+    for (const auto& [tensor, owned] : OwnedTensors(t)) {
+      if (!IsLinear(tensor)) continue;
+      const Fp8Twins twins = MakeTwins(owned, dialect == Dialect::kCompressedTensors);
+      t[tensor] = is_fp8 ? twins.fp8 : twins.dense;
+      if (is_fp8) t[tensor + "_scale"] = twins.scales;
+    }
+    if (!is_fp8) return;
+    const Json weights = {{"num_bits", 8}, {"type", "float"}, {"strategy", "channel"}};
+    config["quantization_config"] =
+        dialect == Dialect::kModelOpt
+            ? Json{{"quant_method", "modelopt"}, {"quant_algo", "FP8"}}
+            : Json{{"quant_method", "compressed-tensors"},
+                   {"format", "float-quantized"},
+                   {"config_groups", {{"group_0", {{"targets", {"Linear"}}, {"weights", weights}}}}}};
+  });
+}
+
+// Scales that are powers of two make no difference: the logits are those of the dense twin, bit for bit.
+TEST(Load, RunsFp8AsTheValuesThatItHolds) {
+  for (const std::string name : {"tiny-qwen3", "tiny-qwen2", "tiny-llama"}) {
+    const Golden golden(name);
+    const std::vector<int32_t> prompt = golden.Ints("prompt"), rows = golden.Ints("rows");
+    for (const Dialect dialect : {Dialect::kModelOpt, Dialect::kCompressedTensors}) {
+      const EditedCheckpoint fp8 = TwinCheckpoint(name, dialect, true),
+                             dense = TwinCheckpoint(name, dialect, false);
+      for (const std::string& backend : BackendsHere()) {
+        TinyModel model(fp8.path(), backend, {}), twin(dense.path(), backend, {});
+        EXPECT_EQ(model.model().numerics(), Numerics::kBf16);
+        EXPECT_EQ(model.model().num_parameters(), twin.model().num_parameters());
+        EXPECT_LT(model.model().weight_bytes_per_token(), 0.6 * twin.model().weight_bytes_per_token());
+        const Logits got = model.Run(prompt, rows, 64);
+        EXPECT_EQ(got, twin.Run(prompt, rows, 64)) << name << " on " << backend;
+        // E4M3 rounds by 2.6 % in the root mean square, of each of some linears in a row.
+        EXPECT_LT(Measure(got, golden.Rows("bf16.exact")).relative, 0.15) << name << " on " << backend;
+      }
+      EXPECT_THAT(Refusal(fp8.path(), Numerics::kW4A16), testing::HasSubstr("no 4-bit weights"));
+    }
+  }
+}
+
 int64_t NumValues(const OwnedTensor& tensor) {
   int64_t n = 1;
   for (const int64_t d : tensor.shape) n *= d;
@@ -248,10 +334,11 @@ TEST(Observer, SeesTheInputOfEveryLinear) {
       expected.push_back({m + "gate_proj", m + "up_proj"});
       expected.push_back({m + "down_proj"});
     }
+    expected.push_back({"lm_head"});
     EXPECT_EQ(recorder.names, expected);
-    ASSERT_EQ(recorder.inputs.size(), 8u);
+    ASSERT_EQ(recorder.inputs.size(), 9u);
     const size_t widths[] = {64, 96, 64, 96};
-    for (size_t i = 0; i < 8; ++i) EXPECT_EQ(recorder.inputs[i].size(), 3 * widths[i % 4]);
+    for (size_t i = 0; i < 9; ++i) EXPECT_EQ(recorder.inputs[i].size(), 3 * widths[i % 4]);
     EXPECT_EQ(recorder.inputs[0], NormedEmbeddings(prompt)) << backend;
   }
 }

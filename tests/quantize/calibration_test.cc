@@ -124,8 +124,8 @@ TEST(MeasureInputAmax, IsWhatTheReferenceSees) {
     const std::vector<int32_t> tokens = SomeTokens(300, 5);
     const std::map<std::string, float> measured = Measure(source, {tokens});
     const std::map<std::string, float> expected = MeasureByReference(source, tokens);
-    ASSERT_EQ(measured.size(), 14u) << name;
-    ASSERT_EQ(expected.size(), 14u) << name;
+    ASSERT_EQ(measured.size(), 15u) << name;  // the head too
+    ASSERT_EQ(expected.size(), 15u) << name;
     for (const auto& [module, amax] : expected)
       EXPECT_NEAR(measured.at(module), amax, 0.04 * amax) << name << ": " << module;
   }
@@ -181,7 +181,7 @@ TEST(MeasureInputAmax, ReportsProgressAsAnnounced) {
   EXPECT_EQ(CalibrationSteps(sequences), 2 + 1 + 1);
   int64_t calls = 0;
   MeasureInputAmax(source, sequences, 1, [&](const std::string&) { ++calls; });
-  EXPECT_EQ(calls, CalibrationSteps(sequences) * 2 * 4);  // layers, groups of linears
+  EXPECT_EQ(calls, CalibrationSteps(sequences) * (2 * 4 + 1));  // layers, groups of linears; the head
 }
 
 TEST(MeasureInputAmax, RefusesTokensThatTheModelHasNot) {

@@ -235,6 +235,57 @@ TEST(EncodedWeight, LosesOnNormalWeightsWhatTheorySays) {
   EXPECT_NEAR(expected, 0.00905, 0.0002);
 }
 
+// --- FP8
+
+// With a scale for all rows and with one a row, against the oracle; rows of zeros and of tiny numbers too.
+TEST(EncodedFp8, IsWhatTryingAllCodesGives) {
+  constexpr int64_t kK = 48;
+  std::vector<float> values = Normals(5 * kK, 0.3f, 17);
+  std::fill(values.begin(), values.begin() + kK, 0.0f);
+  for (size_t i = kK; i < 2 * kK; ++i) values[i] *= 1e-38f;
+  const LinearWeight weight = View(values, kK);
+  const std::vector<float> amax = RowAmax(weight, 2);
+  ASSERT_EQ(amax.size(), 5u);
+  for (const bool has_one : {false, true}) {
+    std::vector<float> scales;
+    for (const float a : amax) scales.push_back(RtnFp8Scale(a));
+    if (has_one) scales = {RtnFp8Scale(WeightAmax(weight, 1))};
+    const EncodedWeight encoded = EncodeFp8(weight, scales, 1);
+    ASSERT_EQ(encoded.codes.size(), values.size());
+    EXPECT_TRUE(encoded.block_scales.empty());
+    double error = 0;
+    for (size_t i = 0; i < values.size(); ++i) {
+      const float scale = scales[has_one ? 0 : i / kK], x = values[i] / scale;
+      const int code = NearestCode(std::fabs(x), 0, 0x7E, E4m3Value);
+      const auto got = static_cast<int>(encoded.codes[i]);
+      ASSERT_EQ(got & 0x7F, code) << i;
+      if (code != 0) {
+        EXPECT_EQ((got & 0x80) != 0, std::signbit(x)) << i;
+      }
+      error += std::pow(E4m3Value(code) * scale - std::fabs(values[i]), 2);
+    }
+    EXPECT_NEAR(encoded.error_squares, error, 1e-5 * error);
+    const EncodedWeight other = EncodeFp8(weight, scales, 3);
+    EXPECT_EQ(other.codes, encoded.codes);
+    EXPECT_EQ(other.error_squares, encoded.error_squares);
+  }
+}
+
+TEST(EncodedFp8, LosesOnNormalWeightsWhatTheorySays) {
+  const std::vector<float> values = Normals(size_t{1024} * 1024, 1, 7);
+  const LinearWeight weight = View(values, 1024);
+  const float scale = RtnFp8Scale(WeightAmax(weight, 2));
+  const EncodedWeight encoded = EncodeFp8(weight, {&scale, 1}, 2);
+  constexpr double kDx = 0.002, kLargest = 6.5;
+  double expected = 0;
+  for (double x = kDx / 2; x < kLargest; x += kDx) {
+    const double error = E4m3Value(NearestCode(x / scale, 0, 0x7E, E4m3Value)) * scale - x;
+    expected += std::sqrt(2 / std::numbers::pi) * std::exp(-x * x / 2) * error * error * kDx;
+  }
+  EXPECT_NEAR(encoded.error_squares / encoded.squares, expected, 0.01 * expected);
+  EXPECT_NEAR(std::sqrt(expected), 0.026, 0.001);  // as docs/quantization.md states
+}
+
 TEST(QuantizeMethods, AreFoundByName) {
   for (const QuantizeMethod& method : AllQuantizeMethods())
     EXPECT_EQ(&FindQuantizeMethod(std::string(method.name)), &method);

@@ -140,6 +140,26 @@ TEST(QuantizeCommand, WritesWeightsOnly) {
     EXPECT_THAT(name, testing::Not(testing::EndsWith("input_scale")));
 }
 
+TEST(QuantizeCommand, WritesTheHeadToo) {
+  for (const std::string head : {"fp8", "nvfp4"}) {
+    const TempFolder folder;
+    const std::vector<std::string> arguments = {Tiny("tiny-qwen3"), folder / "out", "--head", head,
+                                                "--weights-only",   "--threads",    "1"};
+    const Result result = RunProgram(arguments);
+    ASSERT_EQ(result.status, 0) << result.err;
+    EXPECT_THAT(result.out, HasSubstr("\n head |"));
+    EXPECT_THAT(result.out, HasSubstr("to " + head + "\n"));
+    EXPECT_THAT(result.out, HasSubstr(head == "fp8" ? "\n14 linears to NVFP4" : "\n15 linears to NVFP4"));
+    const Result json = RunProgram({Tiny("tiny-qwen3"), folder / "json", "--head", head, "--json"});
+    ASSERT_EQ(json.status, 0) << json.err;
+    const Json report = Json::parse(json.out);
+    EXPECT_EQ(report.at("head"), head);
+    EXPECT_EQ(report.at("linears").back().at("module"), "lm_head");
+    EXPECT_EQ(report.at("linears").back().at("format"), head);
+    EXPECT_EQ(report.at("linears").front().at("format"), "nvfp4");
+  }
+}
+
 TEST(QuantizeCommand, IsReproducible) {
   const TempFolder folder;
   for (const char* threads : {"1", "2"}) {
@@ -181,6 +201,7 @@ TEST(QuantizeCommand, RefusesWrongInput) {
       {{source, out, "--method"}, "--method"},
       {{source, out, "--dialect", "gguf"}, "--dialect: \"gguf\" is not one of modelopt, compressed-tensors"},
       {{source, out, "--dialect", "none"}, "--dialect: \"none\" is not one of"},
+      {{source, out, "--head", "int8"}, "--head: \"int8\" is not one of bf16, fp8, nvfp4"},
       {{source, out, "--calibration-text", folder / "no"}, "no: cannot be opened"},
       {{source, out, "--calibration-text", folder / "empty"}, "empty: is empty, expected a calibration text"},
       {{source, out, "--calibration-text", folder / "nothing"}, "nothing: is not a regular file"},

@@ -12,6 +12,7 @@
 
 #include "backend/linear_stack.h"
 #include "base/error.h"
+#include "formats/e4m3.h"
 #include "quantize/linear_groups.h"
 #include "quantize/rtn.h"
 #include "tests/quantize/edited_checkpoint.h"
@@ -196,6 +197,112 @@ TEST(Quantize, ReportsTheErrorOfWhatItWrote) {
     result_bytes += static_cast<int64_t>(tensor.bytes.size());
   EXPECT_EQ(report.source_bytes, source_bytes);
   EXPECT_EQ(report.result_bytes, result_bytes);
+}
+
+// --- The head
+
+QuantizeOptions WithHead(WeightFormat head, Dialect dialect, bool weights_only) {
+  QuantizeOptions options;
+  options.head = head;
+  options.dialect = dialect;
+  options.weights_only = weights_only;
+  return options;
+}
+
+// amax / 448 of an output, or of all of them, by hand; values to nearest.
+void ExpectFp8OfDense(const LinearWeight& read, const LinearWeight& dense) {
+  ASSERT_EQ(read.format, WeightFormat::kFp8);
+  std::vector<float> row(static_cast<size_t>(dense.k));
+  std::vector<float> amax(static_cast<size_t>(dense.n));
+  for (int64_t n = 0; n < dense.n; ++n) {
+    DecodeRow(dense, n, row.data());
+    for (const float x : row)
+      amax[static_cast<size_t>(n)] = std::max(amax[static_cast<size_t>(n)], std::fabs(x));
+  }
+  if (read.output_scales.size() == 1) amax = {std::ranges::max(amax)};
+  ASSERT_EQ(read.output_scales.size(), amax.size());
+  for (size_t i = 0; i < amax.size(); ++i) EXPECT_EQ(read.output_scales[i], amax[i] / 448.0f);
+  for (int64_t n = 0; n < dense.n; ++n) {
+    DecodeRow(dense, n, row.data());
+    const float scale = OutputScale(read, n);
+    for (int64_t i = 0; i < dense.k; ++i) {
+      const auto code = static_cast<uint8_t>(read.values[static_cast<size_t>(n * dense.k + i)]);
+      ASSERT_EQ(code, E4M3::Encode(row[static_cast<size_t>(i)] / scale)) << n << " " << i;
+    }
+  }
+}
+
+// A tied head becomes one of its own; everything else is as without.
+TEST(Quantize, WritesTheHeadInOtherFormats) {
+  for (const char* name : {"tiny-qwen3", "tiny-llama"}) {  // tied, not tied
+    for (const Dialect dialect : {Dialect::kModelOpt, Dialect::kCompressedTensors}) {
+      for (const bool weights_only : {false, true}) {
+        const TempFolder folder;
+        QuantizeTiny(TinyCheckpoint(name), folder / "plain",
+                     WithHead(WeightFormat::kBf16, dialect, weights_only));
+        Checkpoint source = Checkpoint::Open(TinyCheckpoint(name));
+        const bool was_tied = source.config().tie_word_embeddings;
+        const int64_t n = source.config().vocab_size, k = source.config().hidden_size;
+        const LinearWeight dense =
+            was_tied ? source.Table("model.embed_tokens", n, k) : source.Linear("lm_head", n, k);
+        for (const WeightFormat format : {WeightFormat::kFp8, WeightFormat::kNvFp4}) {
+          const std::string out = std::string(WeightFormatName(format));
+          const QuantizeReport report =
+              QuantizeTiny(TinyCheckpoint(name), folder / out, WithHead(format, dialect, weights_only));
+          Checkpoint result = Checkpoint::Open(folder / out);
+          EXPECT_FALSE(result.config().tie_word_embeddings);
+          const LinearWeight head = result.Linear("lm_head", n, k);
+          ASSERT_EQ(report.linears.size(), 15u);
+          const LinearReport& last = report.linears.back();
+          EXPECT_EQ(last.module, "lm_head");
+          EXPECT_EQ(last.format, format);
+          EXPECT_EQ(last.input_amax > 0, !weights_only);
+          if (format == WeightFormat::kFp8) {
+            EXPECT_EQ(head.output_scales.size(), dialect == Dialect::kModelOpt ? 1u : static_cast<size_t>(n));
+            ExpectFp8OfDense(head, dense);
+            EXPECT_NEAR(last.weight_error, 0.026, 0.003);  // of normal weights
+          } else {
+            EXPECT_EQ(head.input_scale.has_value(), !weights_only);
+            EXPECT_NEAR(last.weight_error, 0.095, 0.005);
+          }
+          OwnedTensors plain = ReadTensors(folder / "plain");
+          plain.erase("lm_head.weight");
+          const OwnedTensors made = ReadTensors(folder / out);
+          for (const auto& [tensor, owned] : plain) EXPECT_TRUE(made.at(tensor) == owned) << tensor;
+          for (const auto& [tensor, owned] : made)
+            EXPECT_TRUE(plain.contains(tensor) || tensor.starts_with("lm_head.")) << tensor;
+        }
+      }
+    }
+  }
+}
+
+// A tied checkpoint may hold the head all the same.
+TEST(Quantize, WritesOneHeadWhereATiedOneIsThere) {
+  const TempFolder folder;
+  CopyTiny("tiny-qwen3", folder / "source", [](OwnedTensors& tensors) {
+    tensors["lm_head.weight"] = tensors.at("model.embed_tokens.weight");
+  });
+  const QuantizeOptions options = WithHead(WeightFormat::kFp8, Dialect::kModelOpt, true);
+  QuantizeTiny(folder / "source", folder / "a", options);
+  QuantizeTiny(TinyCheckpoint("tiny-qwen3"), folder / "b", options);
+  EXPECT_TRUE(ReadTensors(folder / "a") == ReadTensors(folder / "b"));
+}
+
+TEST(Quantize, TakesAHeadOfZeros) {
+  for (const Dialect dialect : {Dialect::kModelOpt, Dialect::kCompressedTensors}) {
+    const TempFolder folder;
+    CopyTiny("tiny-llama", folder / "source", [](OwnedTensors& tensors) {
+      auto& bytes = tensors.at("lm_head.weight").bytes;
+      std::fill(bytes.begin(), bytes.end(), std::byte{0});
+    });
+    const QuantizeReport report =
+        QuantizeTiny(folder / "source", folder / "out", WithHead(WeightFormat::kFp8, dialect, true));
+    EXPECT_EQ(report.linears.back().weight_error, 0);
+    Checkpoint result = Checkpoint::Open(folder / "out");
+    EXPECT_THAT(result.Linear("lm_head", report.linears.back().n, report.linears.back().k).output_scales,
+                testing::Each(1.0f));
+  }
 }
 
 // --- Types and layout
@@ -456,6 +563,20 @@ std::vector<Refusal> Refusals() {
   options = {};
   options.num_threads = 2000;
   list.push_back({"too many threads", "num_threads: is 2000", {}, {}, {}, options});
+  options = {};
+  options.head = WeightFormat::kMxFp4;
+  list.push_back({"no format of a head", "head: is mxfp4, expected bf16, fp8 or nvfp4", {}, {}, {}, options});
+  options = {};
+  options.head = WeightFormat::kFp8;
+  list.push_back({"a head that is not finite",
+                  "lm_head: has a weight that is NaN",
+                  [](OwnedTensors& tensors) {
+                    SetBf16(tensors.at("model.embed_tokens.weight"), 64 * 310,
+                            std::numeric_limits<float>::quiet_NaN());
+                  },
+                  {},
+                  {},
+                  options});
   options = {};
   options.dialect = Dialect::kNone;
   list.push_back({"no dialect", "dialect: is none", {}, {}, {}, options});

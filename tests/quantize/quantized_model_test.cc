@@ -44,6 +44,36 @@ TEST(QuantizedModel, GivesTheGoldenLogitsInW4A16) {
   }
 }
 
+// A quantised head runs, on every backend alike: in FP8 beside 4-bit linears and in 4 bits as they do. It
+// loses more in 4 bits than in 8, and something in each.
+TEST(QuantizedModel, RunsWithAQuantisedHead) {
+  for (const char* source : {"tiny-qwen3", "tiny-llama"}) {
+    const Golden golden(source);
+    for (const Dialect dialect : {Dialect::kModelOpt, Dialect::kCompressedTensors}) {
+      const TempFolder folder;
+      std::map<WeightFormat, Logits> by_head;
+      for (const WeightFormat head : {WeightFormat::kBf16, WeightFormat::kFp8, WeightFormat::kNvFp4}) {
+        QuantizeOptions options;
+        options.dialect = dialect;
+        options.head = head;
+        options.num_threads = 1;
+        const auto out = folder / std::string(WeightFormatName(head));
+        Quantize(TinyCheckpoint(source), out, options, {});
+        by_head[head] = Answer(out, "reference", Numerics::kW4A16, golden, Numerics::kW4A16);
+        for (const std::string& backend : BackendsHere()) {
+          const Logits logits = Answer(out, backend, Numerics::kW4A16, golden, Numerics::kW4A16);
+          EXPECT_LT(Measure(logits, by_head[head]).relative, 0.01) << source << " on " << backend;
+          Answer(out, backend, std::nullopt, golden, Numerics::kW4A4);
+        }
+      }
+      const double fp8 = Measure(by_head[WeightFormat::kFp8], by_head[WeightFormat::kBf16]).relative;
+      const double nvfp4 = Measure(by_head[WeightFormat::kNvFp4], by_head[WeightFormat::kBf16]).relative;
+      EXPECT_NEAR(fp8, 0.026, 0.01) << source;  // the rounding of normal weights
+      EXPECT_NEAR(nvfp4, 0.095, 0.03) << source;
+    }
+  }
+}
+
 // The input scales are those of another text than the golden's (which saturates on purpose), so the codes of
 // activations differ; what 4 bits lose in all must not.
 TEST(QuantizedModel, LosesInW4A4WhatTheGoldenLoses) {
