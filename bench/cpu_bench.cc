@@ -99,7 +99,7 @@ void SmallModel(benchmark::State& state, const std::string& path, int threads, N
                      .numerics = numerics},
                     1);
   backend->SetBoundaryTokens({}, {}, 1024);
-  backend->SetSlot(0, {});
+  backend->SetSlot(0, {}, {});
   const auto rows_at = [&](int32_t first, int32_t count) {
     BatchRows rows;
     rows.SetTables(8, 64);

@@ -15,12 +15,13 @@ ALLOWED = {
     "checkpoint": {"formats", "base"},
     "backend": {"formats", "base"},
     "sampling": {"backend", "checkpoint", "formats", "base"},
+    "grammar": {"backend", "formats", "base"},
     "reference": {"backend", "sampling", "formats", "base"},
     "cpu": {"backend", "sampling", "formats", "base"},
     "cuda": {"backend", "sampling", "formats", "base"},
     "model": {"backend", "checkpoint", "formats", "base"},
     "quantize": {"model", "sampling", "backend", "checkpoint", "formats", "base", "runtime"},
-    "runtime": {"model", "sampling", "backend", "checkpoint", "formats", "base"},
+    "runtime": {"model", "grammar", "sampling", "backend", "checkpoint", "formats", "base"},
     "eval": {"runtime", "model", "sampling", "backend", "checkpoint", "formats", "base"},
     "analysis": {"eval", "runtime", "model", "sampling", "backend", "checkpoint", "formats", "base"},
     "serve": {"runtime", "eval", "sampling", "checkpoint", "formats", "base"},
@@ -29,7 +30,8 @@ ALLOWED = {
 # A backend reads of sampling the policy, which CPU and GPU share, and the draw. And one file names the backends.
 ONLY_HEADERS = {
     (user, "sampling"): {"sampling/reset_policy.h", "sampling/policy.h", "sampling/sampler.h", "sampling/boundary_tokens.h",
-                         "sampling/draw_slots.h", "sampling/exp_float.h", "sampling/token_weight.h"}
+                         "sampling/draw_slots.h", "sampling/exp_float.h", "sampling/logit_adjustment.h",
+                         "sampling/token_adjustments.h", "sampling/token_weight.h"}
     for user in ("reference", "cpu", "cuda")
 }
 EXTRA = {"src/runtime/backends.cc": {"reference", "cpu", "cuda"}}

@@ -35,7 +35,14 @@ struct Message {
   std::optional<std::string> reasoning = {};  // an assistant's, apart from its content
 };
 
-// The decoding policy and what acts after it. Absent values are the model's: reset.json or a published preset
+// Added to the logit of a token; exactly -100 forbids it.
+struct LogitBias {
+  int32_t token = -1;
+  double bias = 0;  // -100..100
+};
+
+// The decoding policy and what acts beside it: docs/sampling.md has the order and every definition. Absent
+// values are the model's: reset.json or a published preset
 // for "reset", generation_config.json for the rest, else T 0.6 and top-p 0.95. A parameter of another policy
 // than the request's is an error.
 struct Sampling {
@@ -51,6 +58,12 @@ struct Sampling {
   std::optional<double> dynatemp_low = {}, dynatemp_high = {}, dynatemp_exponent = {};
   std::optional<double> top_p = {}, min_p = {};
   std::optional<int32_t> top_k = {};
+  std::optional<double> repetition_penalty = {};  // 0.1..10, of tokens of the prompt and the answer
+  std::optional<double> presence_penalty = {}, frequency_penalty = {};  // -2..2, of tokens of the answer
+  std::vector<LogitBias> logit_bias = {};                               // each token once, at most 1,024
+  std::string regex = {};  // the answer, after the thinking if there is any, matches it as a whole
+  std::vector<std::string> choices = {};  // the answer is one of these; not beside a regex
+  int32_t top_logprobs = 0;               // 0..20: how many tokens are told beside each token drawn
   uint64_t seed = 0;
 };
 
@@ -67,6 +80,13 @@ using RequestId = int64_t;
 
 enum class FinishReason { kNone, kStop, kLength, kCancelled, kError };
 
+// A token that might have come, and ln p of the raw logits.
+struct TopLogprob {
+  int32_t token = -1;
+  float logprob = 0;
+  std::string text = {};  // valid UTF-8: bytes that are no whole characters are replaced
+};
+
 // One token of an answer, or its end: the last event of a request has a finish reason (and a token, except
 // where it was cancelled or failed).
 struct Event {
@@ -78,6 +98,7 @@ struct Event {
   // What the policy saw and chose, entropies in nats: docs/architecture.md, "sampling".
   int32_t step = 0;
   float entropy = 0, step_entropy = 0, mean_entropy = 0, threshold = 0, temperature = 0, logprob = 0;
+  std::vector<TopLogprob> top_logprobs = {};  // most probable first, then the lowest id
   FinishReason finish = FinishReason::kNone;
   std::string error = {};     // with kError
   int32_t prompt_tokens = 0;  // with a finish reason

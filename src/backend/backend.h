@@ -20,7 +20,7 @@
 
 #include "backend/batch.h"
 #include "backend/numerics.h"
-#include "backend/token_record.h"
+#include "backend/sampling_request.h"
 #include "formats/linear_weight.h"
 
 namespace fourstep {
@@ -113,14 +113,15 @@ class Backend {
 
   // --- Sampling state and results
 
-  // A new answer begins in `slot`. Between steps only.
-  virtual void SetSlot(int32_t slot, const SamplingParams& params) = 0;
+  // A new answer begins in `slot`. Between steps only; with penalties, biases or an automaton after
+  // SetBoundaryTokens. `prompt`: what the repetition penalty knows of tokens before the answer.
+  virtual void SetSlot(int32_t slot, const SamplingRequest& request, std::span<const int32_t> prompt) = 0;
   // Token sets that the policy's step borders need, and ids never to be drawn (padding of the vocabulary).
   virtual void SetBoundaryTokens(std::span<const int32_t> contains_blank_line,
                                  std::span<const int32_t> is_newline, int32_t num_drawable) = 0;
   // The records of tokens drawn since the last call, in order. `wait`: of all steps ended so far; otherwise
   // what is there already, so that a device may run ahead of the host.
-  virtual std::vector<TokenRecord> ReadRecords(bool wait) = 0;
+  virtual std::vector<DrawResult> ReadRecords(bool wait) = 0;
 
   // --- Looking inside (tests, calibration, evaluation)
 

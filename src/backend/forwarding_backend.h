@@ -47,12 +47,14 @@ class ForwardingBackend : public Backend {
     b_->Head(x, norm, epsilon, head);
   }
   void Draw() override { b_->Draw(); }
-  void SetSlot(int32_t slot, const SamplingParams& params) override { b_->SetSlot(slot, params); }
+  void SetSlot(int32_t slot, const SamplingRequest& request, std::span<const int32_t> prompt) override {
+    b_->SetSlot(slot, request, prompt);
+  }
   void SetBoundaryTokens(std::span<const int32_t> contains_blank_line, std::span<const int32_t> is_newline,
                          int32_t num_drawable) override {
     b_->SetBoundaryTokens(contains_blank_line, is_newline, num_drawable);
   }
-  std::vector<TokenRecord> ReadRecords(bool wait) override { return b_->ReadRecords(wait); }
+  std::vector<DrawResult> ReadRecords(bool wait) override { return b_->ReadRecords(wait); }
   std::vector<float> ReadLogits() override { return b_->ReadLogits(); }
   std::vector<float> ReadActivation(ActivationId x) override { return b_->ReadActivation(x); }
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
 namespace fourstep {
 
@@ -34,10 +35,14 @@ inline constexpr int32_t kMaxPolicyWindow = 64;
 struct SamplingParams {
   PolicyParams policy;
   uint64_t seed = 0;
-  int32_t top_k = 0;    // 0: off
-  float top_p = 0.95f;  // 1: off
-  float min_p = 0.0f;   // 0: off; relative to the most probable token, after the temperature
+  int32_t top_k = 0;             // 0: off
+  float top_p = 0.95f;           // 1: off
+  float min_p = 0.0f;            // 0: off; relative to the most probable token, after the temperature
+  float repetition_penalty = 1;  // 1: off; of tokens of the prompt and of the answer
+  float presence_penalty = 0, frequency_penalty = 0;  // 0: off; of tokens of the answer
+  int32_t top_logprobs = 0;  // how many of the most probable tokens are told, 0..kMaxTopLogprobs
 };
+inline constexpr int32_t kMaxTopLogprobs = 20;
 
 // One drawn token. -1 and 0 where a value has no meaning yet.
 struct TokenRecord {
@@ -51,6 +56,18 @@ struct TokenRecord {
   float mean_entropy = 0;        // Hbar_t
   float threshold = 0;           // tau_t
   float logprob = 0;             // ln p of the token, raw logits
+};
+
+struct TokenLogprob {
+  int32_t token = -1;
+  float logprob = 0;  // ln p, raw logits
+};
+
+// What the host reads of a draw.
+struct DrawResult : TokenRecord {
+  // As many as were asked for, or as there are: of the tokens that exist, the most probable first, then the
+  // lowest id; none of probability 0.
+  std::vector<TokenLogprob> top = {};
 };
 
 }  // namespace fourstep

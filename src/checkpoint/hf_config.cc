@@ -199,6 +199,7 @@ GenerationConfig ParseGenerationConfig(std::string_view text, const std::string&
   config.temperature = number("temperature", 100);
   config.top_p = number("top_p", 1);
   config.min_p = number("min_p", 1);
+  config.repetition_penalty = number("repetition_penalty", 100);
   if (reader.Has("top_k")) config.top_k = static_cast<int32_t>(reader.Int("top_k", 0, kMaxTokenId));
   return config;
 }

@@ -55,7 +55,7 @@ HfConfig ParseHfConfig(std::string_view text, const std::string& where);
 // Sampling defaults of the model's authors; what is absent stays empty. eos ids here override the config's.
 struct GenerationConfig {
   std::vector<int32_t> eos_token_ids;
-  std::optional<double> temperature, top_p, min_p;
+  std::optional<double> temperature, top_p, min_p, repetition_penalty;
   std::optional<int32_t> top_k;
 };
 

@@ -207,9 +207,12 @@ void AnswerPrinter::PrintRow(const Event& event) {
     text = fmt::format("{}{}{}", colour, text, kReset);
     temperature = fmt::format("{}{}{}", colour, temperature, kReset);
   }
-  Write(fmt::format("{:>5} {:>4}  {} {:>8.3f} {:>8.3f} {:>8.3f} {:>9.3f} {} {:>8.3f}\n", event.position,
-                    event.step + 1, text, event.entropy, event.step_entropy, event.mean_entropy,
-                    event.threshold, temperature, event.logprob));
+  std::string line = fmt::format("{:>5} {:>4}  {} {:>8.3f} {:>8.3f} {:>8.3f} {:>9.3f} {} {:>8.3f}",
+                                 event.position, event.step + 1, text, event.entropy, event.step_entropy,
+                                 event.mean_entropy, event.threshold, temperature, event.logprob);
+  for (const TopLogprob& top : event.top_logprobs)
+    line += fmt::format("  {} {:.3f}", Quoted(top.text), top.logprob);
+  Write(line + "\n");
 }
 
 void AnswerPrinter::WriteText(std::string_view text, std::string_view colour, std::string_view mark_begin,

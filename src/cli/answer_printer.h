@@ -14,7 +14,7 @@ enum class Show {
   kAnswer,  // what comes after the thinking
   kText,    // the thinking too, set apart
   kSteps,   // every token coloured by its temperature, and a line after each step
-  kAll,     // a line a token, with all that the policy saw
+  kAll,     // a line a token, with all that the policy saw and the tokens that might have come
 };
 
 // "answer", "text", "steps", "all"; throws Error for anything else.

@@ -142,18 +142,23 @@ Json SummaryJson(const Reply& reply, const EngineInfo& info) {
 }
 
 Json TokenJson(const Event& event) {
-  return {{"type", "token"},
-          {"position", event.position},
-          {"token", event.token},
-          {"text", event.text},
-          {"is_reasoning", event.is_reasoning},
-          {"step", event.step},
-          {"entropy", ShortestDouble(event.entropy)},
-          {"step_entropy", ShortestDouble(event.step_entropy)},
-          {"mean_entropy", ShortestDouble(event.mean_entropy)},
-          {"threshold", ShortestDouble(event.threshold)},
-          {"temperature", ShortestDouble(event.temperature)},
-          {"logprob", ShortestDouble(event.logprob)}};
+  Json json = {{"type", "token"},
+               {"position", event.position},
+               {"token", event.token},
+               {"text", event.text},
+               {"is_reasoning", event.is_reasoning},
+               {"step", event.step},
+               {"entropy", ShortestDouble(event.entropy)},
+               {"step_entropy", ShortestDouble(event.step_entropy)},
+               {"mean_entropy", ShortestDouble(event.mean_entropy)},
+               {"threshold", ShortestDouble(event.threshold)},
+               {"temperature", ShortestDouble(event.temperature)},
+               {"logprob", ShortestDouble(event.logprob)}};
+  for (const TopLogprob& top : event.top_logprobs) {
+    json["top_logprobs"].push_back(
+        {{"token", top.token}, {"text", top.text}, {"logprob", ShortestDouble(top.logprob)}});
+  }
+  return json;
 }
 
 }  // namespace fourstep::cli

@@ -174,6 +174,8 @@ void Run(const RunOptions& options) {
   signal(SIGPIPE, SIG_DFL);  // `fourstep run ... | head` ends quietly, also where a parent ignores the signal
   if (ReplaceInvalidUtf8(options.system) != options.system) throw Error("--system", "is not valid UTF-8");
   CheckSampling(options.sampling.sampling);
+  if (options.sampling.sampling.top_logprobs > 0 && !options.as_json && options.show != "all")
+    throw Error("--top-logprobs", "is shown with --json or --show all only");
   (void)options.model.Resolve(1);  // a prompt in the place of MODEL is told before standard input is read
   if (!options.batch.empty()) return AnswerBatch(options);
   const std::optional<std::string> prompt = ReadPrompt(options);
@@ -184,7 +186,7 @@ constexpr char kFooter[] =
     R"(The prompt comes from -p, or else from standard input; at a terminal it is a conversation.
 At a terminal the thinking is shown too. In a pipe only the answer is written, unless --show asks for more.
 --json writes a JSON object a line: one of "type" "token" for each token (text, is_reasoning, step, entropies in nats,
-threshold, temperature, logprob), then one of "type" "summary" (content, reasoning, response, finish, speed).
+threshold, temperature, logprob, top_logprobs where asked for), then one of "type" "summary" (content, reasoning, response, finish, speed).
 --batch reads JSON lines with a "prompt" or a "problem" (as `fourstep tasks generate` writes them) and writes them in
 order with "response", "finish" and "response_tokens" added, as `fourstep tasks grade` reads them. The seed of each
 line comes from --seed and its number, so that two runs of different models or policies are paired. With --show the

@@ -95,7 +95,7 @@ StepTiming ShapeDecoder::TimePolicy(int32_t batch, const std::string& policy) {
   const std::vector<int32_t> slots = FirstSlots(batch);
   for (const int32_t slot : slots) {
     params.seed = static_cast<uint64_t>(slot);
-    backend_->SetSlot(slot, params);
+    backend_->SetSlot(slot, {.params = params}, {});
   }
   StepTiming timing;
   int64_t num_unread = 0;

@@ -76,12 +76,14 @@ class CpuBackend final : public Backend {
   void Head(ActivationId x, VectorId norm, float epsilon, LinearId head) override;
   void Draw() override;
 
-  void SetSlot(int32_t slot, const SamplingParams& params) override { slots_.SetSlot(slot, params); }
+  void SetSlot(int32_t slot, const SamplingRequest& request, std::span<const int32_t> prompt) override {
+    slots_.SetSlot(slot, request, prompt);
+  }
   void SetBoundaryTokens(std::span<const int32_t> contains_blank_line, std::span<const int32_t> is_newline,
                          int32_t num_drawable) override {
     slots_.SetBoundaryTokens({contains_blank_line, is_newline, num_drawable});
   }
-  std::vector<TokenRecord> ReadRecords(bool) override { return slots_.TakeRecords(); }
+  std::vector<DrawResult> ReadRecords(bool) override { return slots_.TakeRecords(); }
   std::vector<float> ReadLogits() override { return logits_; }
   std::vector<float> ReadActivation(ActivationId x) override;
 

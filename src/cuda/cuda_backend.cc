@@ -178,6 +178,7 @@ void CudaBackend::AllocateSlots(int32_t count) {
   }
   slot_states_ = std::move(states);
   last_tokens_ = std::move(last);
+  adjustments_.Resize(count);
   num_slots_ = count;
   DropGraphs();
 }
@@ -194,15 +195,32 @@ void CudaBackend::ReserveLogits(int32_t num_draws, int32_t vocab) {
   part_bins_ = DeviceArray<uint64_t>(count * kStatParts * kMassBins, "logits");
   list_ = DeviceArray<ListedToken>(count * kListCapacity, "logits");
   list_count_ = DeviceArray<int32_t>(count, "logits");
+  adjusted_ = {};
+  part_top_ = {};
   logits_rows_ = rows;
   vocab_ = vocab;
   DropGraphs();
 }
 
-void CudaBackend::SetSlot(int32_t slot, const SamplingParams& params) {
+// What a step's extras need beside the logits, once a step has any.
+void CudaBackend::ReserveExtras() {
+  const DrawExtras& extras = shape_.extras;
+  const bool needs_adjusted = extras.adjusts && adjusted_.size() == 0;
+  const bool needs_top = extras.has_top && part_top_.size() == 0;
+  if (!needs_adjusted && !needs_top) return;
+  FOURSTEP_CUDA(cudaStreamSynchronize(stream_));
+  const auto count = static_cast<size_t>(logits_rows_);
+  if (needs_adjusted) adjusted_ = DeviceArray<float>(count * static_cast<size_t>(vocab_), "logits");
+  if (needs_top) part_top_ = DeviceArray<uint64_t>(count * kStatParts * kMaxTopLogprobs, "logits");
+  if (needs_top && top_ring_.size() == 0) top_ring_ = PinnedArray<TopTokens>(ring_.size());
+  DropGraphs();
+}
+
+void CudaBackend::SetSlot(int32_t slot, const SamplingRequest& request, std::span<const int32_t> prompt) {
   FOURSTEP_CHECK(slot >= 0, "slot {}", slot);
   AllocateSlots(slot + 1);
-  const SlotState state{.params = params, .policy = {}, .output_position = 0};
+  adjustments_.Set(slot, request, prompt, num_drawable_, stream_);
+  const SlotState state{.params = request.params, .policy = {}, .output_position = 0};
   constexpr int32_t kNone = -1;
   FOURSTEP_CUDA(
       cudaMemcpyAsync(slot_states_.data() + slot, &state, sizeof state, cudaMemcpyHostToDevice, stream_));
@@ -222,12 +240,18 @@ void CudaBackend::SetBoundaryTokens(std::span<const int32_t> contains_blank_line
   DropGraphs();
 }
 
-std::vector<TokenRecord> CudaBackend::ReadRecords(bool wait) {
+std::vector<DrawResult> CudaBackend::ReadRecords(bool wait) {
   if (wait) FOURSTEP_CUDA(cudaStreamSynchronize(stream_));
   const uint64_t written = *const_cast<volatile uint64_t*>(num_written_.data());
   __atomic_thread_fence(__ATOMIC_ACQUIRE);
-  std::vector<TokenRecord> records;
-  for (; num_read_ < written; ++num_read_) records.push_back(ring_.data()[num_read_ % ring_.size()]);
+  std::vector<DrawResult> records;
+  for (; num_read_ < written; ++num_read_) {
+    const size_t at = num_read_ % ring_.size();
+    records.push_back({ring_.data()[at]});
+    if (top_ring_.size() == 0) continue;
+    const TopTokens& top = top_ring_.data()[at];
+    if (top.record == num_read_) records.back().top.assign(top.tokens, top.tokens + top.count);
+  }
   return records;
 }
 

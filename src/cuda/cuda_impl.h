@@ -23,6 +23,7 @@
 #include "cuda/row_tiles.h"
 #include "cuda/rows.h"
 #include "cuda/sampling.h"
+#include "cuda/slot_adjustments.h"
 
 namespace fourstep::cuda {
 
@@ -52,10 +53,10 @@ class CudaBackend final : public Backend {
   void Head(ActivationId x, VectorId norm, float epsilon, LinearId head) override;
   void Draw() override;
 
-  void SetSlot(int32_t slot, const SamplingParams& params) override;
+  void SetSlot(int32_t slot, const SamplingRequest& request, std::span<const int32_t> prompt) override;
   void SetBoundaryTokens(std::span<const int32_t> contains_blank_line, std::span<const int32_t> is_newline,
                          int32_t num_drawable) override;
-  std::vector<TokenRecord> ReadRecords(bool wait) override;
+  std::vector<DrawResult> ReadRecords(bool wait) override;
   std::vector<float> ReadLogits() override;
   std::vector<float> ReadActivation(ActivationId x) override;
 
@@ -73,6 +74,7 @@ class CudaBackend final : public Backend {
     int32_t num_rows = 0, num_draws = 0, max_blocks = 0;
     bool has_slots_apart = false;
     int32_t num_alone = 0, num_shared = 0;  // tiles of rows, as attention has them
+    DrawExtras extras = {};
     friend bool operator==(const Shape&, const Shape&) = default;
   };
   struct Graph {
@@ -104,6 +106,7 @@ class CudaBackend final : public Backend {
   void ExpectForm(const Activation& x, LinearId reader) const;
   void AllocateSlots(int32_t count);
   void ReserveLogits(int32_t num_draws, int32_t vocab);
+  void ReserveExtras();
   void ReserveTables(size_t count);
   void CheckBatch(const Batch& batch) const;
 
@@ -156,17 +159,19 @@ class CudaBackend final : public Backend {
 
   Activation head_rows_;  // normed rows that draw
   int32_t vocab_ = 0;
-  DeviceArray<float> logits_;
+  DeviceArray<float> logits_, adjusted_;
   int32_t logits_rows_ = 0;
 
   int32_t num_slots_ = 0, num_drawable_ = INT32_MAX;
   DeviceArray<SlotState> slot_states_;
+  SlotAdjustments adjustments_;
   DeviceArray<int32_t> last_tokens_, list_count_, num_done_;
   DeviceArray<uint8_t> classes_;
   DeviceArray<PartStats> part_stats_;
-  DeviceArray<uint64_t> part_mass_, part_bins_, next_record_;
+  DeviceArray<uint64_t> part_mass_, part_bins_, part_top_, next_record_;
   DeviceArray<ListedToken> list_;
   PinnedArray<TokenRecord> ring_;
+  PinnedArray<TopTokens> top_ring_;  // as long, or none so far
   PinnedArray<uint64_t> num_written_;
   uint64_t num_read_ = 0, num_launched_ = 0;  // records read, and those that steps launched so far will write
 };

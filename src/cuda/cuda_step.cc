@@ -45,6 +45,11 @@ void CudaBackend::BeginStep(const Batch& batch) {
             .num_draws = static_cast<int32_t>(batch.draw_rows.size()),
             .max_blocks = batch.max_blocks,
             .has_slots_apart = HasSlotsApart(batch)};
+  for (const int32_t row : batch.draw_rows) {
+    const DrawExtras extras = adjustments_.ExtrasOf(batch.slots[static_cast<size_t>(row)]);
+    shape_.extras.adjusts |= extras.adjusts;
+    shape_.extras.has_top |= extras.has_top;
+  }
   max_context_ = max_token_ = 0;
   for (const int32_t position : batch.positions) max_context_ = std::max(max_context_, position + 1);
   for (const int32_t token : batch.tokens) max_token_ = std::max(max_token_, token);
@@ -157,6 +162,7 @@ void CudaBackend::Head(ActivationId x, VectorId norm, float epsilon, LinearId he
 }
 
 void CudaBackend::Draw() {
+  ReserveExtras();
   program_.push_back({.kind = Kind::kDraw});
 }
 
@@ -331,7 +337,7 @@ void CudaBackend::LaunchOp(const Op& op) {
     case Kind::kHead:
       return LaunchHead(op);
     case Kind::kDraw:
-      if (shape_.num_draws > 0) LaunchDraw(Sampling(), step_, shape_.num_draws, stream_);
+      if (shape_.num_draws > 0) LaunchDraw(Sampling(), step_, shape_.num_draws, shape_.extras, stream_);
       return;
   }
 }
@@ -402,9 +408,12 @@ CacheView CudaBackend::LayerCache(int32_t layer) const {
 
 SamplingView CudaBackend::Sampling() const {
   return {.logits = logits_.data(),
+          .drawn_logits = shape_.extras.adjusts ? adjusted_.data() : logits_.data(),
+          .adjusted = adjusted_.data(),
           .vocab = vocab_,
           .num_drawable = std::min(num_drawable_, vocab_),
           .slots = slot_states_.data(),
+          .adjustments = adjustments_.views(),
           .last_tokens = last_tokens_.data(),
           .classes = classes_.data(),
           .num_classes = static_cast<int32_t>(classes_.size()),
@@ -413,8 +422,10 @@ SamplingView CudaBackend::Sampling() const {
           .part_bins = part_bins_.data(),
           .list = list_.data(),
           .list_count = list_count_.data(),
+          .part_top = part_top_.data(),
           .num_done = num_done_.data(),
           .ring = ring_.device_data(),
+          .top_ring = top_ring_.device_data(),
           .num_written = num_written_.device_data(),
           .next_record = next_record_.data(),
           .ring_capacity = static_cast<int32_t>(ring_.size())};

@@ -3,11 +3,11 @@
 #include "cuda/sampling.h"
 
 #include "base/philox.h"
+#include "cuda/adjustments.h"
 #include "cuda/launch.h"
+#include "cuda/row_decision.cuh"
 #include "cuda/token_bins.cuh"
-#include "cuda/token_parts.cuh"
 #include "cuda/token_search.cuh"
-#include "sampling/policy.h"
 
 namespace fourstep::cuda {
 namespace {
@@ -58,41 +58,6 @@ __global__ void StatsKernel(SamplingView v) {
                                                    .weighted_sum = weighted_sum};
 }
 
-// Of a whole row, and what the policy says of it.
-struct RowDecision {
-  bool is_valid;
-  float entropy, log_sum_exp;  // nats
-  float max;                   // of the drawable tokens
-  int32_t argmax;              // the lowest of them
-  PolicyDecision policy;
-};
-
-// One warp; every lane gets the same.
-__device__ RowDecision Decide(const SamplingView& v, int draw, const SlotState& slot) {
-  const PartStats part = v.stats[draw * kStatParts + static_cast<int>(threadIdx.x % kWarpLanes)];
-  static_assert(kStatParts == kWarpLanes);
-  RowDecision r{};
-  const float max = WarpReduce(part.max, Max{});
-  r.max = WarpReduce(part.drawable_max, Max{});
-  r.is_valid = __any_sync(kAllLanes, part.is_invalid) == 0 && max > -INFINITY && r.max > -INFINITY;
-  if (!r.is_valid) return r;
-  const unsigned holders = __ballot_sync(kAllLanes, part.drawable_max == r.max);
-  r.argmax = __shfl_sync(kAllLanes, part.drawable_argmax, __ffs(static_cast<int>(holders)) - 1);
-  const double shift = part.max > -INFINITY ? static_cast<double>(part.max) - max : 0.0;
-  const double factor = part.max > -INFINITY ? exp(shift) : 0.0;
-  const double sum = WarpReduce(part.sum * factor, Add{});
-  const double weighted = WarpReduce((part.weighted_sum + shift * part.sum) * factor, Add{});
-  const double log_z = log(sum), entropy = log_z - weighted / sum;
-  r.entropy = static_cast<float>(entropy > 0 ? entropy : 0.0);
-  r.log_sum_exp = static_cast<float>(max + log_z);
-  r.policy = ChooseTemperature(slot.policy, slot.params.policy, r.entropy, logf(static_cast<float>(v.vocab)));
-  return r;
-}
-
-__device__ bool IsGreedy(const RowDecision& r) {
-  return r.policy.temperature <= kGreedyTemperature;
-}
-
 // Block (part, draw): the mass of the part at the row's temperature, that of its bins, and its likely tokens
 // to the list.
 __global__ void WeighKernel(SamplingView v, StepView step) {
@@ -110,7 +75,7 @@ __global__ void WeighKernel(SamplingView v, StepView step) {
   bins.Clear();
   __syncthreads();
   if (!row.is_valid || IsGreedy(row)) return;
-  const float* logits = v.logits + int64_t{draw} * v.vocab;
+  const float* logits = v.drawn_logits + int64_t{draw} * v.vocab;
   const PartRange range = RangeOf(static_cast<int>(blockIdx.x), min(v.vocab, v.num_drawable));
   uint64_t mass = 0;
   for (int i = range.begin + static_cast<int>(threadIdx.x); i < range.end; i += kStatThreads) {
@@ -153,7 +118,7 @@ __device__ int PickToken(const SamplingView& v, int draw, const SlotState& slot,
   const uint64_t random = uint64_t{bits.v[0]} << 32 | bits.v[1];
   if (params.top_k <= 0 && params.min_p <= 0 && v.vocab <= BinSums::kMostTokens) {
     __shared__ BinnedDraw binned;
-    const WeighedRow weighed{.logits = v.logits + int64_t{draw} * v.vocab,
+    const WeighedRow weighed{.logits = v.drawn_logits + int64_t{draw} * v.vocab,
                              .list = v.list + int64_t{draw} * kListCapacity,
                              .bins = v.part_bins + int64_t{draw} * kStatParts * kMassBins,
                              .mass = v.part_mass + draw * kStatParts,
@@ -179,7 +144,7 @@ __device__ int PickToken(const SamplingView& v, int draw, const SlotState& slot,
   const bool is_listed =
       listed <= kListCapacity && (static_cast<uint64_t>(listed) >= wanted_tokens || mass_of() >= wanted_mass);
   if (!is_listed) {
-    choice.logits = v.logits + int64_t{draw} * v.vocab;
+    choice.logits = v.drawn_logits + int64_t{draw} * v.vocab;
     choice.count = min(v.vocab, v.num_drawable);
   }
   if (params.top_k > 0 || has_top_p) {
@@ -247,11 +212,15 @@ __global__ __launch_bounds__(kPickThreads) void PickKernel(SamplingView v, StepV
 
 }  // namespace
 
-void LaunchDraw(const SamplingView& view, const StepView& step, int32_t num_draws, cudaStream_t stream) {
+void LaunchDraw(const SamplingView& view, const StepView& step, int32_t num_draws, const DrawExtras& extras,
+                cudaStream_t stream) {
   const dim3 parts(kStatParts, static_cast<unsigned>(num_draws));
   Launch(StatsKernel, parts, dim3(kStatThreads), 0, stream, view);
+  if (extras.adjusts) LaunchAdjust(view, step, num_draws, stream);
+  if (extras.has_top) LaunchTopLogprobs(view, step, num_draws, stream);
   Launch(WeighKernel, parts, dim3(kStatThreads), 0, stream, view, step);
   Launch(PickKernel, dim3(static_cast<unsigned>(num_draws)), dim3(kPickThreads), 0, stream, view, step);
+  if (extras.adjusts) LaunchNoteDrawn(view, step, num_draws, stream);
 }
 
 }  // namespace fourstep::cuda

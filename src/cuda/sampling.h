@@ -1,5 +1,6 @@
-// From logits to the next token on the device: statistics, policy, filters, draw (sampling/sampler.h has the
-// definition; given the same logits and entropies the tokens are those of the host's sampler).
+// From logits to the next token on the device: statistics, adjustments, policy, filters, draw
+// (sampling/sampler.h has the definition; given the same logits and entropies the tokens are those of the
+// host's sampler).
 #pragma once
 
 #include <cuda_runtime.h>
@@ -8,6 +9,7 @@
 
 #include "backend/token_record.h"
 #include "cuda/step_view.h"
+#include "sampling/logit_adjustment.h"
 #include "sampling/reset_policy.h"
 
 namespace fourstep::cuda {
@@ -37,28 +39,47 @@ struct ListedToken {
   int32_t token;
 };
 
-// Working memory of a step's draws and what is kept between steps, all on the device but `ring`.
+// The most probable tokens of a draw.
+struct TopTokens {
+  uint64_t record = 0;  // which record of those ever written it belongs to
+  int32_t count = 0;
+  TokenLogprob tokens[kMaxTopLogprobs] = {};
+};
+
+// Working memory of a step's draws and what is kept between steps, all on the device but the rings.
 struct SamplingView {
-  const float* logits;  // [num_draws, vocab]
+  const float* logits;        // [num_draws, vocab]
+  const float* drawn_logits;  // the same, or `adjusted` where the step adjusts any row
+  float* adjusted;            // [max_draws, vocab], or null
   int32_t vocab, num_drawable;
-  SlotState* slots;        // [max_slots]
-  int32_t* last_tokens;    // [max_slots]
-  const uint8_t* classes;  // [num_classes] TokenClass by id
+  SlotState* slots;             // [max_slots]
+  AdjustmentView* adjustments;  // [max_slots]
+  int32_t* last_tokens;         // [max_slots]
+  const uint8_t* classes;       // [num_classes] TokenClass by id
   int32_t num_classes;
   PartStats* stats;       // [max_draws, kStatParts]
   uint64_t* part_mass;    // [max_draws, kStatParts]
   uint64_t* part_bins;    // [max_draws, kStatParts, kMassBins]
   ListedToken* list;      // [max_draws, kListCapacity]
   int32_t* list_count;    // [max_draws], zero between steps
+  uint64_t* part_top;     // [max_draws, kStatParts, kMaxTopLogprobs] RankKey, or null
   int32_t* num_done;      // one, zero between steps
   TokenRecord* ring;      // [ring_capacity], memory of the host
+  TopTokens* top_ring;    // the same, or null
   uint64_t* num_written;  // one, memory of the host: records in the ring, ever
   uint64_t* next_record;  // one: the same, for the device
   int32_t ring_capacity;
 };
 
+// What any row of a step asks for beyond a plain draw. A step that asks for nothing launches nothing more.
+struct DrawExtras {
+  bool adjusts = false, has_top = false;
+  friend bool operator==(const DrawExtras&, const DrawExtras&) = default;
+};
+
 // Draws of num_draws rows: draw d is of batch row step.draw_rows[d]. That row then holds kLastDrawnToken, one
 // position on: what the next step mostly wants.
-void LaunchDraw(const SamplingView& view, const StepView& step, int32_t num_draws, cudaStream_t stream);
+void LaunchDraw(const SamplingView& view, const StepView& step, int32_t num_draws, const DrawExtras& extras,
+                cudaStream_t stream);
 
 }  // namespace fourstep::cuda

@@ -1,6 +1,9 @@
 #include "runtime/answer.h"
 
 #include <algorithm>
+#include <string>
+
+#include "base/utf8.h"
 
 namespace fourstep {
 
@@ -18,7 +21,7 @@ ControlTokens ControlTokens::Find(const Tokenizer& tokenizer, const ChatTemplate
   return control;
 }
 
-Event Answer::Take(const TokenRecord& record) {
+Event Answer::Take(const DrawResult& record) {
   Event event{.request = request_,
               .token = record.token,
               .position = record.output_position,
@@ -32,10 +35,16 @@ Event Answer::Take(const TokenRecord& record) {
   if (record.token < 0) {
     event.position = -1;
     event.finish = FinishReason::kError;
-    event.error = "the model's logits are not finite numbers: its weights or scales are damaged";
+    event.error =
+        limits_.may_forbid_all
+            ? "no token may follow: logit bias and pattern forbid all, or the logits are not finite numbers"
+            : "the model's logits are not finite numbers: its weights or scales are damaged";
     event.text = decoder_.Finish();
     return event;
   }
+  for (const TokenLogprob& top : record.top)
+    event.top_logprobs.push_back(
+        {top.token, top.logprob, ReplaceInvalidUtf8(tokenizer_.TokenBytes(top.token))});
   if (record.token == control_.think_open) in_thinking_ = true;
   event.is_reasoning = in_thinking_;
   if (record.token == control_.think_close) in_thinking_ = false;

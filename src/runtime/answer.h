@@ -29,25 +29,28 @@ class Answer {
   struct Limits {
     int32_t max_tokens = 0;  // >= 1
     bool ignore_eos = false;
+    bool may_forbid_all = false;  // biases or a pattern choose what may follow
   };
 
   // `tokenizer` and `control` must outlive the answer. `in_thinking`: the prompt opened the thinking part.
   Answer(RequestId request, const Tokenizer& tokenizer, const ControlTokens& control, bool in_thinking,
          const Limits& limits)
       : request_(request),
+        tokenizer_(tokenizer),
         control_(control),
         limits_(limits),
         in_thinking_(in_thinking && control.think_close.has_value()),
         decoder_(tokenizer, /*skip_special=*/true) {}
 
   // The next token of the answer; nothing may follow an event that has a finish reason.
-  Event Take(const TokenRecord& record);
+  Event Take(const DrawResult& record);
 
   // The answer ends without another token.
   Event End(FinishReason reason);
 
  private:
   RequestId request_;
+  const Tokenizer& tokenizer_;
   const ControlTokens& control_;
   Limits limits_;
   bool in_thinking_;

@@ -11,6 +11,7 @@
 #include "checkpoint/checkpoint.h"
 #include "model/model.h"
 #include "runtime/answer.h"
+#include "runtime/answer_patterns.h"
 #include "runtime/backends.h"
 #include "runtime/prompt_encoder.h"
 #include "runtime/sampling_defaults.h"
@@ -52,16 +53,27 @@ SchedulerOptions PlanMemory(const EngineOptions& options, const HfConfig& config
       .max_context_tokens = static_cast<int32_t>(std::min(config.max_positions, num_blocks * kBlockTokens))};
 }
 
+// Ids from here on are padding of the model's vocabulary.
+int32_t NumDrawable(const Tokenizer& tokenizer, const HfConfig& config) {
+  return std::min(tokenizer.vocab_size(), static_cast<int32_t>(config.vocab_size));
+}
+
 // Which ids end reasoning steps, by decoding every one.
-void SetBoundaryTokens(Backend& backend, const Tokenizer& tokenizer, int32_t vocab_size) {
+void SetBoundaryTokens(Backend& backend, const Tokenizer& tokenizer, int32_t num_drawable) {
   std::vector<int32_t> contains_blank_line, is_newline;
-  const int32_t num_drawable = std::min(tokenizer.vocab_size(), vocab_size);
   for (int32_t id = 0; id < num_drawable; ++id) {
     const TokenClass token_class = ClassifyTokenText(tokenizer.TokenBytes(id));
     if (token_class == TokenClass::kBlankLine) contains_blank_line.push_back(id);
     if (token_class == TokenClass::kNewline) is_newline.push_back(id);
   }
   backend.SetBoundaryTokens(contains_blank_line, is_newline, num_drawable);
+}
+
+// Where a pattern begins to hold. A model that is asked to think may answer at once all the same.
+AnswerPatterns::Begin BeginOf(const Request& request, bool in_thinking) {
+  if (in_thinking) return AnswerPatterns::Begin::kThinking;
+  const bool may_think = !request.messages.empty() && request.enable_thinking;
+  return may_think ? AnswerPatterns::Begin::kEither : AnswerPatterns::Begin::kText;
 }
 
 // A request from its Submit to its last event.
@@ -79,7 +91,7 @@ struct Engine::State {
   std::vector<Event> Step();
   void TakeInbox(std::vector<Event>& events);
   bool RunStep();  // false: there was nothing to compute
-  void Deliver(const TokenRecord& record, std::vector<Event>& events);
+  void Deliver(const DrawResult& record, std::vector<Event>& events);
   void Finish(Work& work, Event event, std::vector<Event>& events);
 
   // Loaded once; read from any thread.
@@ -88,6 +100,7 @@ struct Engine::State {
   const ControlTokens control;
   const SamplingDefaults defaults;
   EngineInfo info;
+  AnswerPatterns patterns;
 
   // Of the thread that steps.
   std::unique_ptr<Backend> backend;
@@ -111,6 +124,7 @@ Engine::State::State(const EngineOptions& options, Checkpoint checkpoint)
               static_cast<int32_t>(checkpoint.config().vocab_size)),
       control(ControlTokens::Find(encoder.tokenizer(), encoder.chat_template(), checkpoint.eos_token_ids())),
       defaults(SamplingDefaults::Load(checkpoint.folder(), checkpoint.generation())),
+      patterns(encoder.tokenizer(), control, NumDrawable(encoder.tokenizer(), checkpoint.config())),
       scheduler(memory) {
   const std::optional<Numerics> numerics = ParseNumerics(options.numerics);
   backend = MakeBackend({.name = options.backend,
@@ -123,7 +137,7 @@ Engine::State::State(const EngineOptions& options, Checkpoint checkpoint)
                        .block_tokens = memory.block_tokens,
                        .num_cache_blocks = memory.num_blocks});
   const auto vocab_size = static_cast<int32_t>(checkpoint.config().vocab_size);
-  SetBoundaryTokens(*backend, encoder.tokenizer(), vocab_size);
+  SetBoundaryTokens(*backend, encoder.tokenizer(), NumDrawable(encoder.tokenizer(), checkpoint.config()));
   info = {.architecture = checkpoint.config().architecture,
           .backend = backend->name(),
           .numerics = std::string(NumericsName(model->numerics())),
@@ -139,13 +153,16 @@ Engine::State::State(const EngineOptions& options, Checkpoint checkpoint)
 RequestId Engine::State::Submit(const Request& request) {
   if (request.max_tokens < 0)
     throw Errorf("max_tokens", "is {}, expected 0 (no limit) or more", request.max_tokens);
-  const SamplingParams sampling = defaults.Resolve(request.sampling);
+  SamplingRequest sampling{.params = defaults.Resolve(request.sampling),
+                           .bias = ResolveLogitBias(request.sampling, info.vocab_size)};
   PromptEncoder::Prompt prompt = encoder.Encode(request);
   if (prompt.tokens.size() >= static_cast<size_t>(memory.max_context_tokens)) {
     throw Errorf(request.messages.empty() ? "prompt" : "messages",
                  "has {} tokens, expected at most {}: context and cache hold {} with the answer",
                  prompt.tokens.size(), memory.max_context_tokens - 1, memory.max_context_tokens);
   }
+  patterns.Set(request.sampling, BeginOf(request, prompt.in_thinking), sampling);
+  const bool may_forbid_all = !sampling.bias.empty() || sampling.automaton != nullptr;
   const auto num_prompt = static_cast<int32_t>(prompt.tokens.size());
   int32_t max_tokens = memory.max_context_tokens - num_prompt;
   if (request.max_tokens > 0) max_tokens = std::min(max_tokens, request.max_tokens);
@@ -153,14 +170,15 @@ RequestId Engine::State::Submit(const Request& request) {
   const std::lock_guard lock(mutex);
   const RequestId id = ++last_id;
   ++num_unfinished;
-  inbox.push_back(std::make_unique<Work>(
-      Work{.sequence = {.id = id,
-                        .sampling = sampling,
-                        .tokens = std::move(prompt.tokens),
-                        .num_prompt = num_prompt,
-                        .max_length = num_prompt + max_tokens},
-           .answer = Answer(id, encoder.tokenizer(), control, prompt.in_thinking,
-                            {.max_tokens = max_tokens, .ignore_eos = request.ignore_eos})}));
+  inbox.push_back(std::make_unique<Work>(Work{
+      .sequence = {.id = id,
+                   .sampling = std::move(sampling),
+                   .tokens = std::move(prompt.tokens),
+                   .num_prompt = num_prompt,
+                   .max_length = num_prompt + max_tokens},
+      .answer = Answer(
+          id, encoder.tokenizer(), control, prompt.in_thinking,
+          {.max_tokens = max_tokens, .ignore_eos = request.ignore_eos, .may_forbid_all = may_forbid_all})}));
   return id;
 }
 
@@ -186,7 +204,8 @@ void Engine::State::TakeInbox(std::vector<Event>& events) {
 
 bool Engine::State::RunStep() {
   const StepPlan& plan = scheduler.Plan();
-  for (const Sequence* sequence : plan.begun) backend->SetSlot(sequence->slot, sequence->sampling);
+  for (const Sequence* sequence : plan.begun)
+    backend->SetSlot(sequence->slot, sequence->sampling, sequence->prompt());
   if (plan.empty()) return false;
   const Batch batch = plan.batch();
   backend->BeginStep(batch);
@@ -196,7 +215,7 @@ bool Engine::State::RunStep() {
   return true;
 }
 
-void Engine::State::Deliver(const TokenRecord& record, std::vector<Event>& events) {
+void Engine::State::Deliver(const DrawResult& record, std::vector<Event>& events) {
   const Sequence* sequence = scheduler.Accept(record);
   if (sequence == nullptr) return;  // drawn after the end
   Work& work = *works.at(sequence->id);
@@ -221,7 +240,7 @@ std::vector<Event> Engine::State::Step() {
   TakeInbox(events);
   const bool has_run = RunStep();
   const bool wait = !has_run || scheduler.max_unread() >= kMaxUnread;
-  for (const TokenRecord& record : backend->ReadRecords(wait)) Deliver(record, events);
+  for (const DrawResult& record : backend->ReadRecords(wait)) Deliver(record, events);
 
   const auto num_finished = std::count_if(
       events.begin(), events.end(), [](const Event& event) { return event.finish != FinishReason::kNone; });

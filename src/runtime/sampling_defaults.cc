@@ -2,9 +2,12 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <cstdint>
 #include <system_error>
 
 #include "base/error.h"
+#include "runtime/answer_patterns.h"
 #include "sampling/params.h"
 #include "sampling/presets.h"
 #include "sampling/reset_file.h"
@@ -77,6 +80,7 @@ SamplingDefaults SamplingDefaults::Load(const std::filesystem::path& folder,
   Override(sampling.top_p, generation.top_p);
   Override(sampling.min_p, generation.min_p);
   Override(sampling.top_k, generation.top_k);
+  Override(sampling.repetition_penalty, generation.repetition_penalty);
   ValidateSamplingParams(sampling, (folder / "generation_config.json").string());
 
   const std::filesystem::path file = folder / "reset.json";
@@ -122,6 +126,10 @@ SamplingParams SamplingDefaults::Resolve(const Sampling& request) const {
   Override(params.top_p, request.top_p);
   Override(params.min_p, request.min_p);
   Override(params.top_k, request.top_k);
+  Override(params.repetition_penalty, request.repetition_penalty);
+  Override(params.presence_penalty, request.presence_penalty);
+  Override(params.frequency_penalty, request.frequency_penalty);
+  params.top_logprobs = request.top_logprobs;
   params.seed = request.seed;
   ValidateSamplingParams(params, "sampling");
   return params;
@@ -133,13 +141,43 @@ std::string SamplingDefaults::Describe(const Sampling& request) const {
   if (params.top_p < 1) text += fmt::format(", top-p {:.4g}", params.top_p);
   if (params.top_k > 0) text += fmt::format(", top-k {}", params.top_k);
   if (params.min_p > 0) text += fmt::format(", min-p {:.4g}", params.min_p);
+  if (params.repetition_penalty != 1)
+    text += fmt::format(", repetition penalty {:.4g}", params.repetition_penalty);
+  if (params.presence_penalty != 0) text += fmt::format(", presence penalty {:.4g}", params.presence_penalty);
+  if (params.frequency_penalty != 0)
+    text += fmt::format(", frequency penalty {:.4g}", params.frequency_penalty);
   return text;
+}
+
+std::vector<TokenBias> ResolveLogitBias(const Sampling& request, int32_t vocab_size) {
+  constexpr size_t kMaxEntries = 1024;
+  if (request.logit_bias.size() > kMaxEntries)
+    throw Errorf("logit_bias", "has {} entries, expected at most {}", request.logit_bias.size(), kMaxEntries);
+  std::vector<TokenBias> biases;
+  for (const LogitBias& entry : request.logit_bias) {
+    if (entry.token < 0 || entry.token >= vocab_size)
+      throw Errorf("logit_bias", "token {} is none of the model's, expected 0..{}", entry.token,
+                   vocab_size - 1);
+    if (!(entry.bias >= kBan && entry.bias <= kMaxBias))
+      throw Errorf("logit_bias", "bias of token {} is {:.6g}, expected {}..{}", entry.token, entry.bias, kBan,
+                   kMaxBias);
+    biases.push_back({entry.token, static_cast<float>(entry.bias)});
+  }
+  std::sort(biases.begin(), biases.end(),
+            [](const TokenBias& a, const TokenBias& b) { return a.token < b.token; });
+  for (size_t i = 1; i < biases.size(); ++i) {
+    if (biases[i].token == biases[i - 1].token)
+      throw Errorf("logit_bias", "has token {} twice", biases[i].token);
+  }
+  return biases;
 }
 
 void CheckSampling(const Sampling& sampling) {
   SamplingDefaults of_some_model;
   of_some_model.reset.emplace();
   (void)of_some_model.Resolve(sampling);
+  (void)ResolveLogitBias(sampling, INT32_MAX);
+  CheckPattern(sampling);
 }
 
 }  // namespace fourstep

@@ -5,8 +5,9 @@
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <vector>
 
-#include "backend/token_record.h"
+#include "backend/sampling_request.h"
 #include "checkpoint/hf_config.h"
 #include "fourstep/engine.h"
 
@@ -29,8 +30,12 @@ struct SamplingDefaults {
   std::string Describe(const Sampling& request = {}) const;
 };
 
+// By token. Throws Error for an id that is not below `vocab_size`, one that comes twice, too many of them, or
+// a bias out of range.
+std::vector<TokenBias> ResolveLogitBias(const Sampling& request, int32_t vocab_size);
+
 // Throws Error for what no model takes: a value out of range, parameters of different policies, or of another
-// than the one named. So that such a fault is told before a model is loaded.
+// than the one named, a pattern that is none. So that such a fault is told before a model is loaded.
 void CheckSampling(const Sampling& sampling);
 
 }  // namespace fourstep

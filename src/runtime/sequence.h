@@ -2,16 +2,17 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <vector>
 
-#include "backend/token_record.h"
+#include "backend/sampling_request.h"
 #include "runtime/kv_cache.h"
 
 namespace fourstep {
 
 struct Sequence {
   int64_t id = 0;
-  SamplingParams sampling = {};
+  SamplingRequest sampling = {};
   std::vector<int32_t> tokens = {};  // the prompt, then what was drawn, as far as the host has read it
   int32_t num_prompt = 0;            // >= 1
   int32_t max_length = 0;            // of prompt and answer; > num_prompt
@@ -23,6 +24,7 @@ struct Sequence {
   int32_t num_reused = 0;    // tokens of the prompt that were found in the cache
   KvCache::Chain chain = {};
 
+  std::span<const int32_t> prompt() const { return std::span(tokens).first(static_cast<size_t>(num_prompt)); }
   int32_t num_known() const { return static_cast<int32_t>(tokens.size()); }
   int32_t length() const { return num_known() + num_unread; }
 };

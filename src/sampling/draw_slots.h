@@ -16,10 +16,12 @@ namespace fourstep {
 class DrawSlots {
  public:
   // A new answer begins in `slot` (>= 0).
-  void SetSlot(int32_t slot, const SamplingParams& params) {
+  void SetSlot(int32_t slot, const SamplingRequest& request, std::span<const int32_t> prompt) {
     FOURSTEP_CHECK(slot >= 0, "slot {}", slot);
     if (static_cast<size_t>(slot) >= slots_.size()) slots_.resize(static_cast<size_t>(slot) + 1);
-    slots_[static_cast<size_t>(slot)] = {.sampler = {.params = params}};
+    slots_[static_cast<size_t>(slot)] = {
+        .sampler = {.params = request.params,
+                    .adjustments = TokenAdjustments(request, prompt, boundary_tokens_.num_drawable())}};
   }
 
   void SetBoundaryTokens(BoundaryTokens tokens) { boundary_tokens_ = std::move(tokens); }
@@ -28,10 +30,10 @@ class DrawSlots {
   void Draw(int32_t slot, std::span<const float> logits) {
     FOURSTEP_CHECK(slot >= 0 && static_cast<size_t>(slot) < slots_.size(), "slot {} was never set", slot);
     Slot& s = slots_[static_cast<size_t>(slot)];
-    TokenRecord record = DrawToken(logits, s.sampler, boundary_tokens_);
+    DrawResult record = DrawToken(logits, s.sampler, boundary_tokens_);
     record.slot = slot;
     s.last_token = record.token;
-    records_.push_back(record);
+    records_.push_back(std::move(record));
   }
 
   // The token drawn last in `slot`. Where the draw failed (token -1) the answer is over, but its slot may
@@ -42,7 +44,7 @@ class DrawSlots {
     return token < 0 ? 0 : token;
   }
 
-  std::vector<TokenRecord> TakeRecords() { return std::exchange(records_, {}); }
+  std::vector<DrawResult> TakeRecords() { return std::exchange(records_, {}); }
 
  private:
   struct Slot {
@@ -51,7 +53,7 @@ class DrawSlots {
   };
   std::vector<Slot> slots_;
   BoundaryTokens boundary_tokens_;
-  std::vector<TokenRecord> records_;
+  std::vector<DrawResult> records_;
 };
 
 }  // namespace fourstep

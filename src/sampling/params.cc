@@ -62,6 +62,11 @@ void ValidateSamplingParams(const SamplingParams& params, const std::string& whe
   CheckRange(where, "top_k", params.top_k, 0, 2147483647.0);
   CheckRange(where, "top_p", params.top_p, 0, 1);
   CheckRange(where, "min_p", params.min_p, 0, 1);
+  CheckRange(where, "repetition_penalty", params.repetition_penalty, kMinRepetitionPenalty,
+             kMaxRepetitionPenalty);
+  CheckRange(where, "presence_penalty", params.presence_penalty, -kMaxPenalty, kMaxPenalty);
+  CheckRange(where, "frequency_penalty", params.frequency_penalty, -kMaxPenalty, kMaxPenalty);
+  CheckRange(where, "top_logprobs", params.top_logprobs, 0, kMaxTopLogprobs);
 }
 
 }  // namespace fourstep

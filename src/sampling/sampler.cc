@@ -226,23 +226,27 @@ void SelectCandidates(std::span<const float> logits, int32_t num_drawable, float
   }
 }
 
-TokenRecord DrawToken(std::span<const float> logits, SamplerSlot& slot,
-                      const BoundaryTokens& boundary_tokens) {
+DrawResult DrawToken(std::span<const float> logits, SamplerSlot& slot,
+                     const BoundaryTokens& boundary_tokens) {
   const SamplingParams& params = slot.params;
-  TokenRecord record{.output_position = slot.output_position, .step = slot.policy.step};
+  DrawResult record;
+  record.output_position = slot.output_position;
+  record.step = slot.policy.step;
   const auto drawable =
       logits.first(std::min(logits.size(), static_cast<size_t>(std::max(0, boundary_tokens.num_drawable()))));
   const LogitStats stats = ComputeLogitStats(logits);
   if (!stats.valid || drawable.empty()) return record;
-  const float max = drawable.size() == logits.size() ? stats.max : MaxLogit(drawable);
+  const auto adjusted = slot.adjustments.empty() ? drawable : slot.adjustments.Apply(drawable, params);
+  const float max =
+      adjusted.data() == logits.data() && adjusted.size() == logits.size() ? stats.max : MaxLogit(adjusted);
   if (max == -kInfinity) return record;
 
   const PolicyDecision decision = ChooseTemperature(slot.policy, params.policy, stats.entropy,
                                                     std::log(static_cast<float>(logits.size())));
   if (decision.temperature <= kGreedyTemperature) {
-    record.token = static_cast<int32_t>(std::find(drawable.begin(), drawable.end(), max) - drawable.begin());
+    record.token = static_cast<int32_t>(std::find(adjusted.begin(), adjusted.end(), max) - adjusted.begin());
   } else {
-    SelectCandidates(logits, boundary_tokens.num_drawable(), decision.temperature, slot);
+    SelectCandidates(adjusted, boundary_tokens.num_drawable(), decision.temperature, slot);
     record.token = DrawCandidate(slot.candidates, params.seed, slot.output_position);
     record.temperature = decision.temperature;
   }
@@ -251,7 +255,9 @@ TokenRecord DrawToken(std::span<const float> logits, SamplerSlot& slot,
   record.mean_entropy = decision.mean_entropy;
   record.threshold = decision.threshold;
   record.logprob = logits[static_cast<size_t>(record.token)] - stats.log_sum_exp;
+  if (params.top_logprobs > 0) record.top = TopLogprobs(drawable, stats.log_sum_exp, params.top_logprobs);
   Observe(slot.policy, params.policy, stats.entropy, boundary_tokens.ClassOf(record.token));
+  if (!slot.adjustments.empty()) slot.adjustments.Observe(record.token);
   ++slot.output_position;
   return record;
 }

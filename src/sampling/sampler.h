@@ -1,9 +1,10 @@
-// From the logits of one row to a token: statistics, policy, filters, draw. Host code of the reference and
-// CPU backends, and what a device's kernels are tested against.
+// From the logits of one row to a token: statistics, adjustments, policy, filters, draw. Host code of the
+// reference and CPU backends, and what a device's kernels are tested against. Statistics are of the raw
+// logits; what is drawn, be it the arg-max, is of the adjusted ones (docs/sampling.md).
 //
-// A draw is a function of (logits, parameters, seed, output position) and of nothing else. Probabilities are
-// integers in units of 2^-40 of the largest one, so that their sums have no order: neither the filters nor
-// the inverse CDF depend on how a sum was split.
+// A draw is a function of (logits, request, tokens so far, seed, output position) and of nothing else.
+// Probabilities are integers in units of 2^-40 of the largest one, so that their sums have no order: neither
+// the filters nor the inverse CDF depend on how a sum was split.
 #pragma once
 
 #include <cstdint>
@@ -13,6 +14,7 @@
 #include "backend/token_record.h"
 #include "sampling/boundary_tokens.h"
 #include "sampling/policy.h"
+#include "sampling/token_adjustments.h"
 
 namespace fourstep {
 
@@ -41,6 +43,7 @@ struct SamplerSlot {
   SamplingParams params;
   PolicyState policy = {};
   int32_t output_position = 0;
+  TokenAdjustments adjustments = {};
   // Working memory, kept for its capacity.
   std::vector<SamplingCandidate> candidates = {}, scratch = {};
 };
@@ -53,9 +56,8 @@ void SelectCandidates(std::span<const float> logits, int32_t num_drawable, float
                       SamplerSlot& slot);
 
 // Draws the next token of the slot and moves its state on. `record.slot` is the caller's to fill.
-// token = -1 where the logits are not valid, or no drawable one is finite: the answer cannot go on, and the
-// state stands still.
-TokenRecord DrawToken(std::span<const float> logits, SamplerSlot& slot,
-                      const BoundaryTokens& boundary_tokens);
+// token = -1 where the logits are not valid, or no drawable one is finite once adjusted: the answer cannot go
+// on, and the state stands still.
+DrawResult DrawToken(std::span<const float> logits, SamplerSlot& slot, const BoundaryTokens& boundary_tokens);
 
 }  // namespace fourstep

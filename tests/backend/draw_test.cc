@@ -4,6 +4,7 @@
 
 #include <cmath>
 
+#include "base/philox.h"
 #include "contestants.h"
 #include "random_model.h"
 #include "sampling/sampler.h"
@@ -72,43 +73,184 @@ void ExpectNear(float got, float expected, const char* what) {
   EXPECT_NEAR(got, expected, 2e-5 * std::max(1.0f, std::fabs(expected))) << what;
 }
 
+void ExpectSame(const DrawResult& got, const DrawResult& expected) {
+  ASSERT_EQ(got.token, expected.token);
+  EXPECT_EQ(got.output_position, expected.output_position);
+  EXPECT_EQ(got.step, expected.step);
+  ExpectNear(got.temperature, expected.temperature, "temperature");
+  ExpectNear(got.entropy, expected.entropy, "entropy");
+  ExpectNear(got.step_entropy, expected.step_entropy, "step entropy");
+  ExpectNear(got.mean_entropy, expected.mean_entropy, "mean entropy");
+  ExpectNear(got.threshold, expected.threshold, "threshold");
+  ExpectNear(got.logprob, expected.logprob, "logprob");
+  ASSERT_EQ(got.top.size(), expected.top.size());
+  for (size_t i = 0; i < got.top.size(); ++i) {
+    EXPECT_EQ(got.top[i].token, expected.top[i].token);
+    ExpectNear(got.top[i].logprob, expected.top[i].logprob, "top logprob");
+  }
+}
+
+// A backend and the host's sampler, step by step; answers may begin anew in between.
+class Pair {
+ public:
+  Pair(Backend& backend, int32_t vocab, float peak)
+      : backend_(backend),
+        model_(backend, vocab, peak),
+        vocab_(vocab),
+        boundary_(kBlank, kNewline, vocab - kPadding),
+        slots_(kSlots) {
+    backend.SetBoundaryTokens(kBlank, kNewline, vocab - kPadding);
+  }
+
+  void Set(int32_t slot, const SamplingRequest& request, const std::vector<int32_t>& prompt) {
+    backend_.SetSlot(slot, request, prompt);
+    slots_[static_cast<size_t>(slot)] = {.params = request.params,
+                                         .adjustments = TokenAdjustments(request, prompt, vocab_ - kPadding)};
+  }
+
+  // Draws in all slots, and returns what was drawn there.
+  std::vector<DrawResult> Step(int32_t step) {
+    model_.Step(step);
+    const std::vector<float> logits = backend_.ReadLogits();
+    const std::vector<DrawResult> records = backend_.ReadRecords(true);
+    EXPECT_EQ(records.size(), static_cast<size_t>(kSlots));
+    for (const DrawResult& got : records) {
+      SCOPED_TRACE(fmt::format("slot {} step {}", got.slot, step));
+      const std::span row(logits.data() + got.slot * vocab_, static_cast<size_t>(vocab_));
+      ExpectSame(got, DrawToken(row, slots_[static_cast<size_t>(got.slot)], boundary_));
+      if (testing::Test::HasFatalFailure()) break;
+    }
+    return records;
+  }
+
+ private:
+  static constexpr int32_t kPadding = 3;
+  static inline const std::vector<int32_t> kBlank = {3, 40, 77, 199}, kNewline = {5, 6, 41, 120};
+
+  Backend& backend_;
+  HeadModel model_;
+  const int32_t vocab_;
+  const BoundaryTokens boundary_;
+  std::vector<SamplerSlot> slots_;
+};
+
 TEST(Draw, GivesTheTokensOfTheHostsSampler) {
   constexpr int32_t kSteps = 60;
-  const std::vector<int32_t> blank = {3, 40, 77, 199}, newline = {5, 6, 41, 120};
   for (const int32_t vocab : {17, 1000, 9001}) {
     for (const float peak : {0.5f, 3.0f, 12.0f}) {
-      const int32_t num_drawable = vocab - 3;
       for (const Contestant& contestant : Contestants()) {
         SCOPED_TRACE(fmt::format("{}, vocabulary {}, peak {}", contestant.name, vocab, peak));
         const auto backend = contestant.make(2);
-        HeadModel model(*backend, vocab, peak);
-        backend->SetBoundaryTokens(blank, newline, num_drawable);
-        const BoundaryTokens boundary(blank, newline, num_drawable);
+        Pair pair(*backend, vocab, peak);
         const std::vector<SamplingParams> params = AllParams();
-        std::vector<SamplerSlot> slots(kSlots);
-        for (int32_t slot = 0; slot < kSlots; ++slot) {
-          backend->SetSlot(slot, params[static_cast<size_t>(slot)]);
-          slots[static_cast<size_t>(slot)].params = params[static_cast<size_t>(slot)];
-        }
+        for (int32_t slot = 0; slot < kSlots; ++slot)
+          pair.Set(slot, {.params = params[static_cast<size_t>(slot)]}, {});
         for (int32_t step = 0; step < kSteps; ++step) {
-          model.Step(step);
-          const std::vector<float> logits = backend->ReadLogits();
-          const std::vector<TokenRecord> records = backend->ReadRecords(true);
-          ASSERT_EQ(records.size(), static_cast<size_t>(kSlots));
-          for (const TokenRecord& got : records) {
-            const std::span row(logits.data() + got.slot * vocab, static_cast<size_t>(vocab));
-            const TokenRecord expected = DrawToken(row, slots[static_cast<size_t>(got.slot)], boundary);
-            ASSERT_EQ(got.token, expected.token) << "slot " << got.slot << " step " << step;
-            EXPECT_EQ(got.output_position, expected.output_position);
-            EXPECT_EQ(got.step, expected.step);
-            ExpectNear(got.temperature, expected.temperature, "temperature");
-            ExpectNear(got.entropy, expected.entropy, "entropy");
-            ExpectNear(got.step_entropy, expected.step_entropy, "step entropy");
-            ExpectNear(got.mean_entropy, expected.mean_entropy, "mean entropy");
-            ExpectNear(got.threshold, expected.threshold, "threshold");
-            ExpectNear(got.logprob, expected.logprob, "logprob");
-          }
+          pair.Step(step);
+          ASSERT_FALSE(testing::Test::HasFailure());
         }
+      }
+    }
+  }
+}
+
+// A random table in which something may follow in every state.
+std::shared_ptr<const TokenAutomaton> RandomAutomaton(int32_t vocab, uint64_t seed) {
+  PhiloxStream random(seed);
+  TokenAutomaton automaton{.num_states = 7, .num_classes = 5, .token_class = {}, .next_state = {}};
+  for (int32_t token = 0; token < vocab; ++token)
+    automaton.token_class.push_back(static_cast<uint16_t>(random.Below(5)));
+  for (int32_t i = 0; i < automaton.num_states * automaton.num_classes; ++i)
+    automaton.next_state.push_back(random.Chance(0.5) || i % 5 == 0 ? random.Between(0, 6) : -1);
+  return std::make_shared<const TokenAutomaton>(std::move(automaton));
+}
+
+// One of every kind of adjustment, over the policies of AllParams.
+SamplingRequest AdjustedRequest(int32_t slot, int32_t vocab,
+                                const std::vector<std::shared_ptr<const TokenAutomaton>>& automata) {
+  SamplingRequest request{.params = AllParams()[static_cast<size_t>(slot)]};
+  SamplingParams& params = request.params;
+  params.top_logprobs = slot % 3 == 0 ? 20 : slot % 3;
+  PhiloxStream random(static_cast<uint64_t>(slot) + 50);
+  const auto add_biases = [&](int32_t every) {
+    for (int32_t token = slot; token < vocab; token += every)
+      request.bias.push_back(
+          {token, random.Chance(0.3) ? kBan : static_cast<float>(random.Between(-99, 99)) / 8});
+  };
+  switch (slot) {
+    case 0:
+      params.repetition_penalty = 1.3f;
+      break;
+    case 1:
+      params.presence_penalty = 1.5f;
+      params.frequency_penalty = 0.3f;
+      break;
+    case 2:
+      add_biases(vocab / 7 + 1);
+      break;
+    case 3:
+      request.automaton = automata[0];
+      break;
+    case 4:
+      request.automaton = automata[0];
+      request.automaton_state = 3;
+      params.repetition_penalty = 0.7f;
+      add_biases(vocab / 900 + 2);
+      break;
+    case 5:
+      request.automaton = automata[1];
+      params.frequency_penalty = -0.2f;
+      break;
+    default:
+      break;  // plain ones beside them
+  }
+  return request;
+}
+
+// Every adjustment beside every other and beside none, in slots that begin anew with others.
+TEST(Draw, AdjustsLikeTheHostsSampler) {
+  for (const auto& [vocab, num_steps] : {std::pair{17, 40}, {1000, 60}, {9001, 60}, {151'936, 8}}) {
+    for (const float peak : {0.5f, 6.0f}) {
+      for (const Contestant& contestant : Contestants()) {
+        SCOPED_TRACE(fmt::format("{}, vocabulary {}, peak {}", contestant.name, vocab, peak));
+        const auto backend = contestant.make(2);
+        Pair pair(*backend, vocab, peak);
+        std::vector<std::shared_ptr<const TokenAutomaton>> automata = {RandomAutomaton(vocab, 1),
+                                                                       RandomAutomaton(vocab - 5, 2)};
+        for (int32_t step = 0; step < num_steps; ++step) {
+          const int32_t shift = step / (num_steps / 4);  // slots are reused, and once all are plain
+          for (int32_t slot = 0; slot < kSlots && step % (num_steps / 4) == 0; ++slot) {
+            const int32_t kind = shift == 2 ? 7 : (slot + 3 * shift) % kSlots;
+            if (shift == 1) automata[1] = RandomAutomaton(vocab, 9);
+            pair.Set(slot, AdjustedRequest(kind, vocab, automata), {1, 2, 2, slot + 4, 16});
+          }
+          pair.Step(step);
+          ASSERT_FALSE(testing::Test::HasFailure());
+        }
+      }
+    }
+  }
+}
+
+// Where all is forbidden one answer is over, and its neighbours go on; what begins in its slot is as new.
+TEST(Draw, AnAnswerThatMayNotGoOnStandsAlone) {
+  constexpr int32_t kVocab = 1000;
+  SamplingRequest dead{.params = AllParams()[1]};
+  dead.params.top_logprobs = 3;
+  dead.automaton = std::make_shared<const TokenAutomaton>(TokenAutomaton{
+      .num_states = 1, .num_classes = 1, .token_class = std::vector<uint16_t>(kVocab), .next_state = {-1}});
+  for (const Contestant& contestant : Contestants()) {
+    SCOPED_TRACE(contestant.name);
+    const auto backend = contestant.make(2);
+    Pair pair(*backend, kVocab, 3);
+    for (int32_t slot = 0; slot < kSlots; ++slot) pair.Set(slot, {.params = AllParams()[1]}, {});
+    pair.Set(3, dead, {});
+    for (int32_t step = 0; step < 6; ++step) {
+      if (step == 3) pair.Set(3, {.params = AllParams()[1]}, {});
+      for (const DrawResult& drawn : pair.Step(step)) {
+        const bool is_dead = drawn.slot == 3 && step < 3;
+        EXPECT_EQ(drawn.token < 0, is_dead);
+        EXPECT_EQ(drawn.top.size(), 0u);
       }
     }
   }

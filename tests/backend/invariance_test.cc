@@ -329,7 +329,7 @@ TEST(Life, LastDrawnTokenFeedsTheNextStep) {
     RandomModel by_slot(*a, shape, 3), by_hand(*b, shape, 3);
     SamplingParams greedy;
     greedy.policy.kind = PolicyKind::kGreedy;
-    a->SetSlot(2, greedy);
+    a->SetSlot(2, {.params = greedy}, {});
     a->SetBoundaryTokens({}, {}, shape.vocab);
     int32_t token = 5;
     for (int32_t t = 0; t < 20; ++t) {
@@ -342,7 +342,7 @@ TEST(Life, LastDrawnTokenFeedsTheNextStep) {
       by_hand.Step(hand.view());
       const std::vector<float> logits = b->ReadLogits();
       token = static_cast<int32_t>(std::max_element(logits.begin(), logits.end()) - logits.begin());
-      const std::vector<TokenRecord> records = a->ReadRecords(true);
+      const std::vector<DrawResult> records = a->ReadRecords(true);
       ASSERT_EQ(records.size(), 1u);
       EXPECT_EQ(records[0].token, token);
       EXPECT_EQ(records[0].slot, 2);

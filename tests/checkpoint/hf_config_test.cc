@@ -206,8 +206,9 @@ TEST(HfConfig, RefusesBothSpellingsOfRope) {
 }
 
 TEST(GenerationConfig, RefusesByName) {
-  for (const char* text : {"[]", "{", R"({"temperature": -1})", R"({"top_p": 1.5})", R"({"top_k": 2.5})",
-                           R"({"min_p": "x"})", R"({"eos_token_id": [1.5]})"}) {
+  for (const char* text :
+       {"[]", "{", R"({"temperature": -1})", R"({"top_p": 1.5})", R"({"top_k": 2.5})", R"({"min_p": "x"})",
+        R"({"repetition_penalty": -1})", R"({"eos_token_id": [1.5]})"}) {
     EXPECT_THROW(ParseGenerationConfig(text, "generation_config.json"), Error) << text;
   }
 }

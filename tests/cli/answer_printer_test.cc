@@ -133,6 +133,12 @@ TEST(AnswerPrinter, WritesALineAToken) {
             "token step  text              entropy  of step     mean threshold   temp  logprob\n"
             "    0    1  \"a\\n\"\"              0.900    0.000    0.250     0.500   1.00   -1.500\n"
             "    1    2  \" a very long t…    0.100    0.000    0.250     0.500   0.30   -1.500\n");
+  std::vector<Event> events = Events({{"a"}});
+  events[0].top_logprobs = {{7, -0.5f, "a"}, {8, -1.25f, "\n"}};
+  std::string line;
+  AnswerPrinter printer({.show = Show::kAll}, [&](std::string_view piece) { line += piece; });
+  printer.Print(events[0]);
+  EXPECT_THAT(line, HasSubstr("   -1.500  \"a\" -0.500  \"\\n\" -1.250\n"));
 }
 
 TEST(AnswerPrinter, LetsNoControlCharacterThroughToATerminal) {

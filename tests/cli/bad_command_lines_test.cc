@@ -80,6 +80,29 @@ TEST(BadCommandLines, OfRunBeforeItLoads) {
       {{"--top-p", "-0.0", "-p", "x"}, "config.json"},  // 0 is allowed
       {{"--top-k", "-1"}, "--top-k"},
       {{"--min-p", "2"}, "--min-p"},
+      {{"--repetition-penalty", "0"}, "--repetition-penalty"},
+      {{"--repetition-penalty", "nan"}, "--repetition-penalty"},
+      {{"--presence-penalty", "2.1"}, "--presence-penalty"},
+      {{"--frequency-penalty", "x"}, "--frequency-penalty"},
+      {{"--logit-bias", "5"}, "--logit-bias"},
+      {{"--logit-bias", "5="}, "--logit-bias"},
+      {{"--logit-bias", "=1"}, "--logit-bias"},
+      {{"--logit-bias", "-5=1"}, "--logit-bias"},
+      {{"--logit-bias", "5=101"}, "--logit-bias"},
+      {{"--logit-bias", "5=nan"}, "--logit-bias"},
+      {{"--logit-bias", "5=1x"}, "--logit-bias"},
+      {{"--logit-bias", "99999999999=1"}, "--logit-bias"},
+      {{"--logit-bias", "5=1", "6=1"}, "6=1"},
+      {{"--logit-bias", "5=1", "--logit-bias", "5=2"}, "logit_bias"},
+      {{"--top-logprobs", "21", "--json"}, "--top-logprobs"},
+      {{"--top-logprobs", "3"}, "--top-logprobs"},
+      {{"--top-logprobs", "3", "--show", "steps"}, "--top-logprobs"},
+      {{"--regex", "(a"}, "regex"},
+      {{"--regex", "a\xff"}, "regex"},
+      {{"--regex", "(a|b)*a(a|b){20}"}, "regex"},
+      {{"--regex", "a", "--choice", "b"}, "choices"},
+      {{"--choice", ""}, "--choice"},
+      {{"--regex", ""}, "--regex"},
       {{"--seed", "-1"}, "--seed"},
       {{"--seed", "18446744073709551616"}, "--seed"},
       {{"--max-tokens", "0"}, "--max-tokens"},
@@ -137,6 +160,7 @@ TEST(BadCommandLines, OfRunWithAModel) {
        "line 2",
        "{\"prompt\":\"a\"}\n{\"prompt\":\"" + std::string(100'000, 'x') + "\"}\n"},
       {{"run", kModel, "--policy", "reset"}, "t_low", "x"},  // not known for this model
+      {{"run", kModel, "--logit-bias", "320=1"}, "logit_bias", "x"},
   });
 }
 

@@ -40,9 +40,9 @@ class Recorder final : public Backend {
   void Attention(ActivationId, ActivationId, int32_t, LinearId) override { calls_.push_back("attention"); }
   void Head(ActivationId, VectorId, float, LinearId) override { calls_.push_back("head"); }
   void Draw() override { calls_.push_back("draw"); }
-  void SetSlot(int32_t, const SamplingParams&) override {}
+  void SetSlot(int32_t, const SamplingRequest&, std::span<const int32_t>) override {}
   void SetBoundaryTokens(std::span<const int32_t>, std::span<const int32_t>, int32_t) override {}
-  std::vector<TokenRecord> ReadRecords(bool) override { return {}; }
+  std::vector<DrawResult> ReadRecords(bool) override { return {}; }
   std::vector<float> ReadLogits() override { return {}; }
   std::vector<float> ReadActivation(ActivationId) override { return {}; }
 

@@ -62,6 +62,23 @@ TEST(Run, WritesJsonLines) {
   EXPECT_TRUE(summary["finish"] == "length" || summary["finish"] == "stop");
 }
 
+TEST(Run, FollowsAPatternAndTellsWhatElseWasLikely) {
+  const Result result = RunProgram(
+      Flags({"-p", "hello", "--no-thinking", "--json", "--regex", "[ab]{3}", "--top-logprobs", "4"}));
+  EXPECT_EQ(result.status, 0) << result.err;
+  const std::vector<Json> lines = Lines(result.out);
+  for (size_t i = 0; i + 1 < lines.size(); ++i) {
+    ASSERT_EQ(lines[i]["top_logprobs"].size(), 4u);
+    EXPECT_GE(lines[i]["top_logprobs"][0]["logprob"], lines[i]["logprob"]);
+  }
+  EXPECT_THAT(lines.back()["content"].get<std::string>(), testing::MatchesRegex("[ab][ab][ab]"));
+  EXPECT_EQ(lines.back()["finish"], "stop");
+  const Result choice =
+      RunProgram(Flags({"-p", "hello", "--no-thinking", "--choice", "left", "--choice", "right"}));
+  EXPECT_TRUE(choice.out == "left\n" || choice.out == "right\n") << choice.out;
+  EXPECT_EQ(Lines(RunProgram(Flags({"-p", "hello", "--json"})).out)[0].count("top_logprobs"), 0u);
+}
+
 TEST(Run, SaysThatAnAnswerWasCutOff) {
   const Result result = RunProgram(Flags({"-p", "hello", "--max-tokens", "3"}));
   EXPECT_EQ(result.status, 2);  // the flag stands twice

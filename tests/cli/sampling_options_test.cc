@@ -26,6 +26,9 @@ TEST(SamplingOptions, LeavesToTheModelWhatIsNotGiven) {
                s.dynatemp_high || s.dynatemp_exponent || s.top_p || s.min_p || s.top_k);
   EXPECT_FALSE(s.token_gate_only);
   EXPECT_EQ(s.step_estimator, "");
+  EXPECT_FALSE(s.repetition_penalty || s.presence_penalty || s.frequency_penalty);
+  EXPECT_TRUE(s.logit_bias.empty() && s.regex.empty() && s.choices.empty());
+  EXPECT_EQ(s.top_logprobs, 0);
   EXPECT_EQ(s.seed, 0u);
   EXPECT_EQ(request.max_tokens, 0);
 }
@@ -54,6 +57,22 @@ TEST(SamplingOptions, SetsEveryField) {
   EXPECT_EQ(dynatemp.dynatemp_low, 0.1);
   EXPECT_EQ(dynatemp.dynatemp_high, 2);
   EXPECT_EQ(dynatemp.dynatemp_exponent, 0.5);
+  const Sampling adjusted =
+      Parsed(
+          "--repetition-penalty 1.1 --presence-penalty -0.5 --frequency-penalty 2 --logit-bias 5=-100 "
+          "--logit-bias 7=1.5e1 --regex a+ --choice x --choice y --top-logprobs 20")
+          .sampling;
+  EXPECT_EQ(adjusted.repetition_penalty, 1.1);
+  EXPECT_EQ(adjusted.presence_penalty, -0.5);
+  EXPECT_EQ(adjusted.frequency_penalty, 2);
+  ASSERT_EQ(adjusted.logit_bias.size(), 2u);
+  EXPECT_EQ(adjusted.logit_bias[0].token, 5);
+  EXPECT_EQ(adjusted.logit_bias[0].bias, -100);
+  EXPECT_EQ(adjusted.logit_bias[1].token, 7);
+  EXPECT_EQ(adjusted.logit_bias[1].bias, 15);
+  EXPECT_EQ(adjusted.regex, "a+");
+  EXPECT_EQ(adjusted.choices, (std::vector<std::string>{"x", "y"}));
+  EXPECT_EQ(adjusted.top_logprobs, 20);
 }
 
 // Runs with seeds 1 and 2 must not share the draws of any line.

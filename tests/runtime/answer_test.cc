@@ -20,17 +20,17 @@ class AnswerTest : public testing::Test {
   Answer Begin(int32_t max_tokens, bool in_thinking = false, bool ignore_eos = false) {
     return Answer(7, tokenizer_, control_, in_thinking, {.max_tokens = max_tokens, .ignore_eos = ignore_eos});
   }
-  static TokenRecord Record(int32_t token, int32_t position) {
-    return {.slot = 2,
-            .token = token,
-            .output_position = position,
-            .step = 1,
-            .temperature = 0.5f,
-            .entropy = 1,
-            .step_entropy = 2,
-            .mean_entropy = 3,
-            .threshold = 4,
-            .logprob = -5};
+  static DrawResult Record(int32_t token, int32_t position) {
+    return {TokenRecord{.slot = 2,
+                        .token = token,
+                        .output_position = position,
+                        .step = 1,
+                        .temperature = 0.5f,
+                        .entropy = 1,
+                        .step_entropy = 2,
+                        .mean_entropy = 3,
+                        .threshold = 4,
+                        .logprob = -5}};
   }
 };
 

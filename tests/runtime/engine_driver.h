@@ -90,6 +90,12 @@ inline void ExpectSameAnswer(const std::vector<Event>& expected, const std::vect
     const float of_expected[] = {e.entropy,   e.step_entropy, e.mean_entropy,
                                  e.threshold, e.temperature,  e.logprob};
     for (int field = 0; field < 6; ++field) ASSERT_EQ(of_actual[field], of_expected[field]) << "token " << i;
+    ASSERT_EQ(a.top_logprobs.size(), e.top_logprobs.size());
+    for (size_t t = 0; t < a.top_logprobs.size(); ++t) {
+      EXPECT_EQ(a.top_logprobs[t].token, e.top_logprobs[t].token);
+      EXPECT_EQ(a.top_logprobs[t].logprob, e.top_logprobs[t].logprob);
+      EXPECT_EQ(a.top_logprobs[t].text, e.top_logprobs[t].text);
+    }
   }
   EXPECT_EQ(actual.size(), expected.size());
 }

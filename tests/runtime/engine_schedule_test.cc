@@ -22,6 +22,13 @@ Sampling RandomSampling(PhiloxStream& random) {
       {.t_low = 0.5, .tau_0 = 1.0, .step_estimator = "ema-from-window"},
       {.t_low = 0.5, .tau_0 = 1.0, .token_gate_only = true, .min_p = 0.05},
       {.dynatemp_high = 1.5, .top_k = 50},
+      {.temperature = 1.5, .repetition_penalty = 1.5, .top_logprobs = 3},
+      {.policy = "greedy",
+       .presence_penalty = 1,
+       .frequency_penalty = 0.5,
+       .logit_bias = {{5, 4}, {9, -100}}},
+      {.temperature = 1.5, .frequency_penalty = -0.5, .regex = "([a-f]+ ){2,}[0-9]{8}"},
+      {.t_low = 0.5, .tau_0 = 1.0, .choices = {"one two three", "one and two", "two"}, .top_logprobs = 20},
   };
   Sampling sampling = choices[random.Below(static_cast<uint32_t>(choices.size()))];
   sampling.seed = random.Below(4);

@@ -41,7 +41,18 @@ TEST(SamplingDefaults, AnEmptyRequestIsTheModelsOwn) {
   EXPECT_EQ(Knowing().Describe({.policy = "greedy", .top_p = 1, .min_p = 0.1}), "greedy, min-p 0.1");
   EXPECT_EQ(Knowing().Describe({.dynatemp_low = 0.1, .dynatemp_high = 2, .dynatemp_exponent = 1}),
             "dynatemp (T 0.1 to 2, exponent 1), top-p 0.95");
+  EXPECT_EQ(SamplingDefaults().Describe(
+                {.repetition_penalty = 1.1, .presence_penalty = -1, .frequency_penalty = 0.5}),
+            "fixed (T 0.6), top-p 0.95, repetition penalty 1.1, presence penalty -1, frequency penalty 0.5");
   EXPECT_THROW(SamplingDefaults().Describe({.policy = "reset"}), Error);
+}
+
+TEST(SamplingDefaults, LogitBiasIsOrderedByToken) {
+  const std::vector<TokenBias> biases = ResolveLogitBias({.logit_bias = {{7, -100}, {0, 2.5}, {3, 100}}}, 8);
+  ASSERT_EQ(biases.size(), 3u);
+  EXPECT_EQ(biases[0].token, 0);
+  EXPECT_EQ(biases[1].bias, kMaxBias);
+  EXPECT_EQ(biases[2].bias, kBan);
 }
 
 TEST(SamplingDefaults, ParametersImplyTheirPolicy) {
@@ -143,11 +154,13 @@ TEST_F(SamplingFolderTest, TakesTheAuthorsGenerationSettings) {
   generation.temperature = 0.9;
   generation.top_p = 0.8;
   generation.top_k = 20;
+  generation.repetition_penalty = 1.05;
   generation.min_p = 0.02;
   const SamplingParams params = SamplingDefaults::Load(other_, generation).Resolve({.top_k = 0});
   EXPECT_EQ(params.policy.temperature, 0.9f);
   EXPECT_EQ(params.top_p, 0.8f);
   EXPECT_EQ(params.top_k, 0);
+  EXPECT_EQ(params.repetition_penalty, 1.05f);
   EXPECT_EQ(params.min_p, 0.02f);
   generation.top_p = 2;
   try {

@@ -48,7 +48,7 @@ class SimulatedDevice {
 
   void Run(const StepPlan& plan) {
     for (const Sequence* begun : plan.begun)
-      slots_[static_cast<size_t>(begun->slot)] = {.seed = begun->sampling.seed};
+      slots_[static_cast<size_t>(begun->slot)] = {.seed = begun->sampling.params.seed};
     ASSERT_LE(plan.tokens.size(),
               static_cast<size_t>(options_.prefill_chunk_tokens + options_.max_sequences));
     size_t next_draw = 0;
@@ -139,11 +139,11 @@ std::vector<std::unique_ptr<Job>> RandomJobs(PhiloxStream& random, const Schedul
     const int32_t room = options.max_context_tokens - num_prompt;
     const int32_t max_tokens = random.Chance(0.3) ? room : random.Between(1, room);
     job->sequence.id = i;
-    job->sequence.sampling.seed = random.Below(3);
+    job->sequence.sampling.params.seed = random.Below(3);
     job->sequence.tokens = job->prompt;
     job->sequence.num_prompt = num_prompt;
     job->sequence.max_length = num_prompt + max_tokens;
-    job->expected = ExpectedAnswer(job->prompt, job->sequence.sampling.seed, max_tokens);
+    job->expected = ExpectedAnswer(job->prompt, job->sequence.sampling.params.seed, max_tokens);
     job->arrival_step = random.Between(0, 40);
     if (random.Chance(0.2)) job->cancel_step = job->arrival_step + random.Between(0, 40);
     jobs.push_back(std::move(job));

@@ -46,6 +46,12 @@ TEST(Params, RefusesWhatIsOutOfRangeByName) {
       {"top_k", [](auto& p) { p.top_k = -1; }},
       {"top_p", [](auto& p) { p.top_p = 1.01f; }},
       {"min_p", [](auto& p) { p.min_p = NAN; }},
+      {"repetition_penalty", [](auto& p) { p.repetition_penalty = 0; }},
+      {"repetition_penalty", [](auto& p) { p.repetition_penalty = INFINITY; }},
+      {"presence_penalty", [](auto& p) { p.presence_penalty = 2.5f; }},
+      {"frequency_penalty", [](auto& p) { p.frequency_penalty = NAN; }},
+      {"top_logprobs", [](auto& p) { p.top_logprobs = 21; }},
+      {"top_logprobs", [](auto& p) { p.top_logprobs = -1; }},
   };
   for (const auto& [field, spoil] : bad) {
     SamplingParams params;
