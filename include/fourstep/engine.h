@@ -20,6 +20,7 @@ struct EngineOptions {
   std::string backend = "cpu";     // "cpu", "reference"; BackendNames() lists what this build has
   std::string cpu_path = {};       // "avx512-vnni", "avx2", "portable"; empty: the best of the machine
   std::string numerics = {};       // "w4a4", "w4a16", "bf16"; empty: the best that the checkpoint allows
+  std::string kv_cache = {};       // "bf16", "fp8"; empty: what the checkpoint asks for, else "bf16"
   std::string chat_template = {};  // empty: the checkpoint's own
   int32_t num_threads = 0;         // 0: as many as the process may use cores
   int32_t max_sequences = 8;       // answered at a time; further ones wait
@@ -107,7 +108,7 @@ struct Event {
 
 // What was loaded and is running.
 struct EngineInfo {
-  std::string architecture = {}, backend = {}, numerics = {};
+  std::string architecture = {}, backend = {}, numerics = {}, kv_cache = {};
   std::string chat_template = {};  // empty: the checkpoint has none that is known; only prompts are served
   int64_t num_parameters = 0, weight_bytes_per_token = 0;
   int32_t vocab_size = 0;

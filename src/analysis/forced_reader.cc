@@ -29,6 +29,7 @@ ForcedReader::ForcedReader(const EngineOptions& options, int32_t max_tokens) {
   const int32_t num_blocks = (max_tokens + kBlockTokens - 1) / kBlockTokens;
   model_ = Model::Load(checkpoint, *backend_,
                        {.numerics = ParseNumerics(options.numerics),
+                        .kv_cache = ParseKvCacheFormat(options.kv_cache),
                         .max_slots = 1,
                         .block_tokens = kBlockTokens,
                         .num_cache_blocks = num_blocks});

@@ -21,6 +21,7 @@
 #include "backend/batch.h"
 #include "backend/numerics.h"
 #include "backend/sampling_request.h"
+#include "formats/kv_cache_format.h"
 #include "formats/linear_weight.h"
 
 namespace fourstep {
@@ -58,6 +59,12 @@ struct KvCacheShape {
   int32_t num_blocks = 0;
   int32_t block_tokens = 0;
   int32_t max_slots = 0;
+  KvCacheFormat format = KvCacheFormat::kBf16;
+  std::vector<KvScales> scales = {};  // kFp8: [num_layers], each IsKvScale, or empty: all are 1
+
+  KvScales scales_of(int32_t layer) const {
+    return scales.empty() ? KvScales{} : scales[static_cast<size_t>(layer)];
+  }
 };
 
 class Backend {
@@ -100,7 +107,7 @@ class Backend {
   // reads.
   virtual void GatedLinear(ActivationId out, ActivationId x, LinearId gate_up, LinearId consumer) = 0;
   // qkv[r] = q heads | k heads | v heads. Per head: RMSNorm of q and k (where the weights are given), RoPE; k
-  // and v go to the cache of `layer` at the row's position; q stays in qkv.
+  // and v go to the cache of `layer` at the row's position, rounded once to its format; q stays in qkv.
   virtual void RotateAndAppend(ActivationId qkv, int32_t layer, VectorId q_norm, VectorId k_norm,
                                float epsilon) = 0;
   // Causal attention of row r's q heads over positions 0..its own; scale head_dim^-0.5; in `consumer`'s form.

@@ -54,8 +54,7 @@ bool IsScale(float x) {
   return x > 0 && std::isfinite(x);
 }
 
-// Scales of a quantised cache: this program keeps its cache in BF16. transformers' frequencies are computed
-// from config.json.
+// Scales of a cache whose format there is not here. transformers' frequencies are computed from config.json.
 bool IsKnownLeftover(std::string_view tensor) {
   for (const std::string_view suffix :
        {".k_scale", ".v_scale", ".k_proj.output_scale", ".v_proj.output_scale", ".rotary_emb.inv_freq"}) {
@@ -133,12 +132,13 @@ const TensorView& Checkpoint::Get(const std::string& tensor, std::initializer_li
   return view;
 }
 
-// A positive fp32 number, of shape [] or [1].
-float Checkpoint::Scalar(const std::string& tensor) {
+// A positive number, of shape [] or [1].
+float Checkpoint::Scalar(const std::string& tensor, std::initializer_list<TensorType> types) {
   const TensorView& view = Get(tensor);
-  if (view.type != TensorType::kF32 || !(view.shape.empty() || view.shape == std::vector<int64_t>{1})) {
-    throw Errorf(Where(tensor), "is {} of shape {}, expected one F32 number", TensorTypeName(view.type),
-                 ShapeText(view.shape));
+  const bool has_type = std::find(types.begin(), types.end(), view.type) != types.end();
+  if (!has_type || !(view.shape.empty() || view.shape == std::vector<int64_t>{1})) {
+    throw Errorf(Where(tensor), "is {} of shape {}, expected one {} number", TensorTypeName(view.type),
+                 ShapeText(view.shape), TypesText(types));
   }
   const float value = ToFloats(view)[0];
   if (!IsScale(value)) throw Errorf(Where(tensor), "is {}, expected a positive number", value);
@@ -238,6 +238,28 @@ void Checkpoint::ReadGlobalScales(LinearWeight& weight) {
   weight.global_scale = read(weight.name + (is_reciprocal ? ".weight_global_scale" : ".weight_scale_2"));
   const std::string input = weight.name + (is_reciprocal ? ".input_global_scale" : ".input_scale");
   if (Has(input)) weight.input_scale = read(input);
+}
+
+// Of `kind` "k" or "v", by any of the names that exporters have given it.
+float Checkpoint::CacheScale(const std::string& attention, std::string_view kind) {
+  std::string found;
+  for (const std::string& name :
+       {fmt::format("{}.{}_proj.{}_scale", attention, kind, kind),
+        fmt::format("{}.{}_scale", attention, kind), fmt::format("{}.attn.{}_scale", attention, kind),
+        fmt::format("{}.{}_proj.output_scale", attention, kind)}) {
+    if (!Has(name)) continue;
+    if (!found.empty()) throw Errorf(Where(name), "is there beside {}, expected one of them", found);
+    found = name;
+  }
+  if (found.empty()) return 1;
+  const float scale = Scalar(found, kDenseTypes);
+  if (!IsKvScale(scale)) throw Errorf(Where(found), "is {}, expected a number from 2^-96 to 2^96", scale);
+  return scale;
+}
+
+KvScales Checkpoint::CacheScales(const std::string& attention) {
+  if (quantization_.kv_cache == KvCacheFormat::kBf16) return {};
+  return {.k = CacheScale(attention, "k"), .v = CacheScale(attention, "v")};
 }
 
 LinearWeight Checkpoint::Linear(const std::string& module, int64_t n, int64_t k) {

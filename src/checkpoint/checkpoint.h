@@ -15,6 +15,7 @@
 #include "checkpoint/hf_config.h"
 #include "checkpoint/quantization_config.h"
 #include "checkpoint/safetensors.h"
+#include "formats/kv_cache_format.h"
 #include "formats/linear_weight.h"
 
 namespace fourstep {
@@ -32,6 +33,8 @@ class Checkpoint {
   // End-of-sequence ids: generation_config.json's, else config.json's.
   std::span<const int32_t> eos_token_ids() const;
   Dialect dialect() const { return quantization_.dialect; }
+  // The KV cache that the checkpoint asks for.
+  KvCacheFormat kv_cache() const { return quantization_.kv_cache.value_or(KvCacheFormat::kBf16); }
   const TensorMap& tensors() const { return tensors_.tensors(); }
 
   // The linear `module` ("model.layers.0.self_attn.q_proj") with its bias, if it has one: dense, FP8, NVFP4
@@ -43,6 +46,10 @@ class Checkpoint {
   LinearWeight Table(const std::string& module, int64_t n, int64_t k);
   // A vector [n] by its tensor's name, as fp32.
   std::span<const float> Vector(const std::string& tensor, int64_t n);
+  // The scales of the FP8 cache of `attention` ("model.layers.0.self_attn"); 1 where the checkpoint has none,
+  // or those of another format. Throws Error naming the tensor where one is not a single number from 2^-96 to
+  // 2^96, or there are two for the same.
+  KvScales CacheScales(const std::string& attention);
   bool Has(std::string_view tensor) const;
 
   // Throws Error naming a tensor that none of the calls above has read: it would be ignored silently. Known
@@ -53,8 +60,9 @@ class Checkpoint {
   const TensorView& Get(const std::string& tensor);
   const TensorView& Get(const std::string& tensor, std::initializer_list<TensorType> types,
                         const std::vector<int64_t>& shape);
-  float Scalar(const std::string& tensor);
+  float Scalar(const std::string& tensor, std::initializer_list<TensorType> types = {TensorType::kF32});
   std::span<const float> OutputScales(const std::string& tensor, int64_t n);
+  float CacheScale(const std::string& attention, std::string_view kind);
   std::string Where(std::string_view tensor) const;
   void ReadDense(LinearWeight& weight);
   void ReadFp8(LinearWeight& weight);

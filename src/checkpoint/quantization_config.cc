@@ -112,6 +112,25 @@ Scheme ReadGroup(const JsonReader& group, WeightFormat format) {
   return Scheme::kNvFp4;
 }
 
+// "kv_cache_scheme": E4M3 with one calibrated scale for all keys of a layer and one for all values is what
+// there is here.
+KvCacheFormat FormatOfScheme(const JsonReader& scheme) {
+  const bool is_static = !scheme.Has("dynamic") || scheme.Get("dynamic") == false;
+  const bool is_fp8 = scheme.String("type") == "float" && scheme.Int("num_bits", 1, 64) == 8 && is_static &&
+                      scheme.StringOr("strategy", "tensor") == "tensor" && scheme.BoolOr("symmetric", true);
+  return is_fp8 ? KvCacheFormat::kFp8 : KvCacheFormat::kBf16;
+}
+
+// Of either dialect, in either of ModelOpt's places.
+void ReadKvCache(const JsonReader& reader, QuantizationConfig& config) {
+  if (reader.Has("kv_cache_scheme")) {
+    config.kv_cache = FormatOfScheme({reader.Get("kv_cache_scheme"), reader.where() + ": kv_cache_scheme"});
+  } else if (reader.Has("kv_cache_quant_algo")) {
+    const bool is_fp8 = reader.String("kv_cache_quant_algo") == "FP8";
+    config.kv_cache = is_fp8 ? KvCacheFormat::kFp8 : KvCacheFormat::kBf16;
+  }
+}
+
 const Json& Groups(const JsonReader& reader) {
   const Json& groups = reader.Get("config_groups");
   if (!groups.is_object() || groups.empty()) {
@@ -174,6 +193,7 @@ void ReadModelOpt(const Json& json, QuantizationConfig& config) {
               "kv_cache_scheme", "kv_cache_quant_algo", "group_size", "has_zero_point", "pre_quant_scale",
               "producer"});
   ReadAlgorithms(reader, config);
+  ReadKvCache(reader, config);
   ReadPatterns(reader, "ignore", /*allow_regex=*/false, config);
   ReadPatterns(reader, "exclude_modules", /*allow_regex=*/false, config);
 }
@@ -222,6 +242,7 @@ void ReadCompressedTensors(const Json& json, QuantizationConfig& config) {
                {"targets", "weights", "input_activations", "output_activations", "format"});
     AddScheme(ReadGroup(group, FormatOf(group, format)), config);
   }
+  ReadKvCache(reader, config);
   ReadPatterns(reader, "ignore", /*allow_regex=*/true, config);
 }
 
@@ -294,6 +315,7 @@ QuantizationConfig ParseHfQuantConfig(std::string_view text, const std::string& 
              {"quant_algo", "kv_cache_quant_algo", "group_size", "exclude_modules", "quantized_layers",
               "has_zero_point", "pre_quant_scale"});
   ReadAlgorithms(reader, config);
+  ReadKvCache(reader, config);
   ReadPatterns(reader, "exclude_modules", /*allow_regex=*/false, config);
   return config;
 }

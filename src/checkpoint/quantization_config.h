@@ -4,12 +4,14 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "base/json.h"
 #include "checkpoint/module_pattern.h"
+#include "formats/kv_cache_format.h"
 #include "formats/linear_weight.h"
 
 namespace fourstep {
@@ -25,6 +27,9 @@ struct QuantizationConfig {
   // Of the NVFP4 groups of modules: some have quantised activations (and so input scales), some have not.
   bool has_w4a4 = false, has_w4a16 = false;
   std::vector<ModulePattern> excluded;  // modules that are not quantised
+  // The KV cache that is asked for: kBf16 where it is of a quantised format that there is not here, to which
+  // the checkpoint's scales then belong. Empty: nothing is said.
+  std::optional<KvCacheFormat> kv_cache;
 
   // Throws Error where `module`, found to be quantised in this way, contradicts the configuration.
   void Expect(const std::string& module, WeightFormat format, bool has_input_scale) const;

@@ -99,6 +99,7 @@ void RunDecode(const DecodeOptions& options) {
   ShapeBenchOptions random = options.random;
   SetBackend(random.shape, engine);
   if (!engine.numerics.empty()) random.shape.numerics = {engine.numerics};
+  if (!engine.kv_cache.empty()) random.shape.kv_cache = engine.kv_cache;
   random.shape.batches = given.batches;
   if (given.model.context_tokens > 0) random.shape.context_tokens = given.model.context_tokens;
   random.shape.tokens = given.tokens;
@@ -171,6 +172,7 @@ void AddStepBench(CLI::App& bench, const char* name, const char* description, co
       ->option_text("NAME");
   AddNumerics(*command, shape.numerics);
   AddHead(*command, shape.head);
+  AddKvCacheOption(*command, shape.kv_cache, shape.kv_cache);
   AddBatches(*command, shape.batches, "Sequences decoding at a time");
   command->add_option("--context", shape.context_tokens, "Tokens in the cache of each sequence")
       ->check(CLI::Range(int32_t{16}, int32_t{1} << 24))

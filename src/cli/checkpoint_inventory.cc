@@ -66,6 +66,7 @@ class Inventory {
     const HfConfig& c = checkpoint_.config();
     const int64_t q = c.num_heads * c.head_dim, kv = c.num_kv_heads * c.head_dim;
     const std::string attention = layer + "self_attn.", mlp = layer + "mlp.";
+    result_.kv_scales.push_back(checkpoint_.CacheScales(layer + "self_attn"));
     stacks_.push_back({Read("attention q", attention + "q_proj", q, c.hidden_size),
                        Read("attention k", attention + "k_proj", kv, c.hidden_size),
                        Read("attention v", attention + "v_proj", kv, c.hidden_size)});

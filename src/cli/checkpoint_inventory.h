@@ -25,6 +25,7 @@ struct CheckpointInventory {
   std::vector<ModuleKind> kinds;  // in the order of the forward; none is empty
   int64_t num_parameters = 0, size_bytes = 0;
   std::map<std::string, int64_t> bytes_by_type;  // "U8" -> bytes
+  std::vector<KvScales> kv_scales;               // of each layer
   std::vector<Numerics> numerics;  // in which it can run, the first by default; empty: architecture unknown
   std::string why_not_w4a4;        // one line; empty where it can, or has no 4-bit weights
 };

@@ -62,6 +62,7 @@ BenchRow RowOf(const StepBenchOptions& options, const Result& r) {
   return {{"shape", options.shape.shape},
           {"numerics", r.numerics},
           {"head", options.shape.head},
+          {"kv_cache", options.shape.kv_cache},
           {"batch", r.batch},
           {"context_tokens", options.shape.context_tokens},
           {"component", r.component},
@@ -76,10 +77,10 @@ BenchRow RowOf(const StepBenchOptions& options, const Result& r) {
 
 void PrintHeader(const StepBenchOptions& options, const std::string& backend_name, double read_gbps) {
   fmt::print(
-      "{}, {}, {} head, {} tokens of context; memory reads at {:.0f} GB/s; medians (and ranges) of {} "
+      "{}, {}, {} head, {} tokens of context in {}; memory reads at {:.0f} GB/s; medians (and ranges) of {} "
       "repeats of {} steps, each component in steps of its own\n\n",
-      options.shape.shape, backend_name, options.shape.head, options.shape.context_tokens, read_gbps,
-      options.shape.repeats, options.shape.tokens);
+      options.shape.shape, backend_name, options.shape.head, options.shape.context_tokens,
+      options.shape.kv_cache, read_gbps, options.shape.repeats, options.shape.tokens);
   fmt::print(
       "numerics batch component          us                      of step       MB     GB/s  of reads\n");
 }

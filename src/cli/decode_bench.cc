@@ -124,6 +124,7 @@ void Print(const DecodeBenchOptions& options, const std::string& model, const En
     fmt::print("{}\n", DumpJson({{"model", model},
                                  {"backend", info.backend},
                                  {"numerics", info.numerics},
+                                 {"kv_cache", info.kv_cache},
                                  {"weight_bytes_per_token", info.weight_bytes_per_token},
                                  {"read_gbps", read_gbps},
                                  {"prompt_tokens", prefill.prompt_tokens},
@@ -131,7 +132,7 @@ void Print(const DecodeBenchOptions& options, const std::string& model, const En
                                  {"decode", rows}}));
     return;
   }
-  fmt::print("{}, {}, {}\n", model, info.backend, info.numerics);
+  fmt::print("{}, {}, {}, {} cache\n", model, info.backend, info.numerics, info.kv_cache);
   const bool is_cached = info.weight_bytes_per_token < sysconf(_SC_LEVEL3_CACHE_SIZE);
   fmt::print("{:.1f} MB of weights a token{}; memory reads at {:.1f} GB/s\n",
              static_cast<double>(info.weight_bytes_per_token) * 1e-6,

@@ -108,6 +108,7 @@ std::vector<ResolvedArm> Resolve(const std::vector<ArmSetting>& settings, const 
   const EngineOptions& engine = options.model.engine;
   if (engine.model.empty()) throw Error("MODEL", "is missing, expected the name that the server calls it by");
   if (!engine.numerics.empty()) throw Error("--numerics", "is the server's business");
+  if (!engine.kv_cache.empty()) throw Error("--kv-cache", "is the server's business");
   if (options.with_entropies) throw Error("--entropies", "a server does not tell them");
   std::vector<ResolvedArm> arms = ResolveEndpointArms(settings, options.endpoint, engine.model);
   (void)SourceOf(arms[0], options);  // so that a bad URL is told before a file is made
@@ -157,7 +158,8 @@ void AddStudyOptions(CLI::App& eval, EvalOptions& options) {
   eval.add_option(
           "--arm", options.arms,
           "What answers: a policy (fixed, greedy, reset, dynatemp) and its parameters, named as the flags of "
-          "`fourstep run`; also top-p, top-k, min-p, and model, numerics, backend where an arm has its own. "
+          "`fourstep run`; also top-p, top-k, min-p, and model, numerics, kv-cache, backend where an arm has "
+          "its own. "
           "Repeated: the first is what others are compared with. Default: the model's own policy")
       ->allow_extra_args(false)
       ->option_text("NAME=POLICY,KEY=VALUE,...");

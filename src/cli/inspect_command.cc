@@ -77,6 +77,8 @@ Json AsJson(const Checkpoint& checkpoint, const CheckpointInventory& inventory,
   Json kinds = Json::array(), numerics = Json::array();
   for (const ModuleKind& kind : inventory.kinds) kinds.push_back(KindJson(kind));
   for (const Numerics n : inventory.numerics) numerics.push_back(NumericsName(n));
+  Json kv_scales = Json::array();
+  for (const KvScales& scales : inventory.kv_scales) kv_scales.push_back({scales.k, scales.v});
   const auto text_or_null = [](const std::string& text) { return text.empty() ? Json() : Json(text); };
   Json out = {
       {"folder", checkpoint.folder().string()},
@@ -97,6 +99,8 @@ Json AsJson(const Checkpoint& checkpoint, const CheckpointInventory& inventory,
       {"bytes", inventory.size_bytes},
       {"bytes_by_type", inventory.bytes_by_type},
       {"numerics", numerics},
+      {"kv_cache", KvCacheFormatName(checkpoint.kv_cache())},
+      {"kv_scales", kv_scales},
       {"why_not_w4a4", text_or_null(inventory.why_not_w4a4)},
       {"modules", kinds},
       {"tokenizer_size", companions.tokenizer_size ? Json(*companions.tokenizer_size) : Json()},
@@ -161,6 +165,18 @@ std::string ScalesText(int64_t num_scales, int64_t num_modules) {
   return num_scales == num_modules ? "yes" : fmt::format("{} of {}", num_scales, num_modules);
 }
 
+// "fp8, key scales 0.012 to 0.5, value scales 1"
+std::string KvCacheText(KvCacheFormat format, const std::vector<KvScales>& scales) {
+  std::string text(KvCacheFormatName(format));
+  if (format == KvCacheFormat::kBf16) return text;
+  for (const auto& [name, of] : {std::pair("key", &KvScales::k), std::pair("value", &KvScales::v)}) {
+    const auto [low, high] = std::ranges::minmax(scales, {}, of);
+    text += fmt::format(", {} scales {}", name, low.*of);
+    if (low.*of != high.*of) text += fmt::format(" to {}", high.*of);
+  }
+  return text;
+}
+
 void PrintKinds(const CheckpointInventory& inventory) {
   size_t width = 8;
   for (const ModuleKind& kind : inventory.kinds) width = std::max(width, FormatsText(kind).size() + 2);
@@ -192,6 +208,7 @@ void Print(const Checkpoint& checkpoint, const CheckpointInventory& inventory, c
   Line("runs in", numerics.empty() ? "nothing: the architectures are " + ArchitectureNames()
                                    : fmt::format("{}", fmt::join(numerics, ", ")));
   if (!inventory.why_not_w4a4.empty()) Line("", "not in w4a4: " + inventory.why_not_w4a4);
+  Line("kv cache", KvCacheText(checkpoint.kv_cache(), inventory.kv_scales));
   Line("tokenizer",
        companions.tokenizer_size ? fmt::format("{} tokens", *companions.tokenizer_size) : "none");
   Line("chat template", !companions.chat_template.empty()         ? companions.chat_template

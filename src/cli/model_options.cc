@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "checkpoint/chat_template.h"
 #include "cli/default_model.h"
+#include "formats/kv_cache_format.h"
 
 namespace fourstep::cli {
 
@@ -30,6 +31,16 @@ void AddBackendOptions(CLI::App& command, EngineOptions& engine, const std::stri
       ->group(group);
 }
 
+CLI::Option* AddKvCacheOption(CLI::App& command, std::string& kv_cache, const std::string& default_text) {
+  std::vector<std::string> names;
+  for (const KvCacheFormat format : kKvCacheFormats) names.emplace_back(KvCacheFormatName(format));
+  return command
+      .add_option("--kv-cache", kv_cache,
+                  fmt::format("Keys and values in {}; default: {}", fmt::join(names, " or "), default_text))
+      ->check(CLI::IsMember(names))
+      ->option_text("NAME");
+}
+
 void AddModelOptions(CLI::App& command, ModelOptions& options) {
   EngineOptions& engine = options.engine;
   const char* kGroup = "Model";
@@ -43,6 +54,7 @@ void AddModelOptions(CLI::App& command, ModelOptions& options) {
       ->check(CLI::IsMember({"w4a4", "w4a16", "bf16"}))
       ->option_text("NAME")
       ->group(kGroup);
+  AddKvCacheOption(command, engine.kv_cache, "what the checkpoint asks for, else bf16")->group(kGroup);
   AddBackendOptions(command, engine, kGroup);
   command
       .add_option("--chat-template", engine.chat_template,

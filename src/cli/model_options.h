@@ -21,6 +21,9 @@ struct ModelOptions {
 // --backend, --cpu-path and --threads. `engine` must live as long as `command`.
 void AddBackendOptions(CLI::App& command, EngineOptions& engine, const std::string& group);
 
+// --kv-cache.
+CLI::Option* AddKvCacheOption(CLI::App& command, std::string& kv_cache, const std::string& default_text);
+
 // Those and all others. `options` must live as long as `command`.
 void AddModelOptions(CLI::App& command, ModelOptions& options);
 

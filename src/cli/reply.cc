@@ -136,7 +136,8 @@ Json SummaryJson(const Reply& reply, const EngineInfo& info) {
                   {"prefill_tokens_per_s", reply.PrefillTokensPerSecond()},
                   {"architecture", info.architecture},
                   {"backend", info.backend},
-                  {"numerics", info.numerics}};
+                  {"numerics", info.numerics},
+                  {"kv_cache", info.kv_cache}};
   if (!reply.error().empty()) summary["error"] = reply.error();
   return summary;
 }

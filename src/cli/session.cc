@@ -38,9 +38,9 @@ Session::Session(const EngineOptions& options, const Sampling& policy, bool is_t
   }
   if (!is_talkative) return;
   const EngineInfo& info = engine_->info();
-  Tell(fmt::format("{}: {}, {:.1f}M parameters, {} on {}\npolicy {}", model, Printable(info.architecture),
-                   static_cast<double>(info.num_parameters) / 1e6, info.numerics, info.backend,
-                   engine_->PolicyText(policy)));
+  Tell(fmt::format("{}: {}, {:.1f}M parameters, {} with a {} cache on {}\npolicy {}", model,
+                   Printable(info.architecture), static_cast<double>(info.num_parameters) / 1e6,
+                   info.numerics, info.kv_cache, info.backend, engine_->PolicyText(policy)));
 }
 
 void Session::Tell(const std::string& line) const {

@@ -50,8 +50,9 @@ BenchRow RowOf(const ShapeBenchOptions& options, const Result& r) {
 }
 
 void PrintHeader(const ShapeBenchOptions& options, const std::string& backend_name, double read_gbps) {
-  fmt::print("{}, {}, {} head, {} tokens of context; memory reads at {:.0f} GB/s\n\n", options.shape.shape,
-             backend_name, options.shape.head, options.shape.context_tokens, read_gbps);
+  fmt::print("{}, {}, {} head, {} tokens of context in {}; memory reads at {:.0f} GB/s\n\n",
+             options.shape.shape, backend_name, options.shape.head, options.shape.context_tokens,
+             options.shape.kv_cache, read_gbps);
   fmt::print("numerics policy   batch    step, us (fastest - slowest)   tokens/s       GB/s   of reads\n");
 }
 

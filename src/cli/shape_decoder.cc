@@ -40,6 +40,7 @@ BenchRow StepColumns(const ShapeOptions& options, const std::string& numerics, c
   return {{"shape", options.shape},
           {"numerics", numerics},
           {"head", options.head},
+          {"kv_cache", options.kv_cache},
           {"policy", policy},
           {"batch", batch},
           {"context_tokens", options.context_tokens},
@@ -61,6 +62,7 @@ ShapeDecoder::ShapeDecoder(const ShapeOptions& options, const std::string& numer
                                                             .max_rows = std::max(max_batch, prefill_rows_)}));
   model_ = MakeRandomDecoder(shape_, *backend_,
                              {.numerics = ParseNumerics(numerics),
+                              .kv_cache = ParseKvCacheFormat(options.kv_cache),
                               .max_slots = max_batch,
                               .block_tokens = kBlockTokens,
                               .num_cache_blocks = blocks_each_ * max_batch},
@@ -80,7 +82,7 @@ double ShapeDecoder::bytes_per_step(int32_t batch) const {
 
 double ShapeDecoder::cache_bytes(int32_t batch) const {
   const double cached = context_tokens_ + kLeadInSteps + tokens_ / 2.0;
-  return cached * batch * 4.0 *
+  return cached * batch * 2.0 * KvCacheValueBytes(model_->kv_cache()) *
          static_cast<double>(shape_.num_layers * shape_.num_kv_heads * shape_.head_dim);
 }
 

@@ -22,7 +22,8 @@ struct ShapeOptions {
   int32_t num_threads = 0;
   std::vector<std::string> numerics = {"w4a4", "bf16"};
   std::vector<int32_t> batches = {1, 8};
-  std::string head = "bf16";  // of HeadFormatNames()
+  std::string head = "bf16";      // of HeadFormatNames()
+  std::string kv_cache = "bf16";  // or "fp8"
   int32_t context_tokens = 1024, tokens = 64, repeats = 5;
 };
 

@@ -122,7 +122,9 @@ class CpuBackend final : public Backend {
   void Multiply(const PreparedLinear& l, const Rows& x, int64_t num_rows, bool add, bool round, float* out,
                 int64_t out_stride);
   int32_t CacheBlock(int32_t slot, int32_t position) const;
-  void NormAndRotate(float* head, int64_t row, const Vector* norm, float epsilon, float* scratch) const;
+  const float* NormAndRotate(float* head, int64_t row, const Vector* norm, float epsilon,
+                             float* scratch) const;
+  void Append(int64_t at, int64_t in_block, const float* k, const float* v, const KvScales& scales);
 
   const Kernels& kernels_;
   ThreadPool threads_;
@@ -136,9 +138,10 @@ class CpuBackend final : public Backend {
   KvCacheShape cache_shape_;
   RopeTable rope_;
   int64_t k_head_values_ = 0, v_head_values_ = 0;  // of one kv head in one cache block
-  MappedMemory<uint16_t> k_cache_, v_cache_;       // [num_layers, num_kv_heads, num_blocks, head values]
-  std::vector<float> cos_, sin_;                   // [num_rows, head_dim / 2] of this step's positions
-  std::vector<float> attention_scratch_;           // [num_threads, ...]
+  MappedMemory<uint8_t> k_cache_,
+      v_cache_;                           // [num_layers, num_kv_heads, num_blocks, head values] of the format
+  std::vector<float> cos_, sin_;          // [num_rows, head_dim / 2] of this step's positions
+  std::vector<float> attention_scratch_;  // [num_threads, ...]
 
   DrawSlots slots_;
   const Batch* batch_ = nullptr;  // of the step that is under way or was the last

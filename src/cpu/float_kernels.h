@@ -187,8 +187,18 @@ void RmsNorm(const float* x, const float* weight, int64_t n, float epsilon, floa
   for (int64_t i = 0; i < n; i += 16) Store(out + i, Mul(Mul(Load(x + i), inverse_rms), Load(weight + i)));
 }
 
+// Numbers of a cache: BF16, or E4M3 times kE4M3Bias.
+FOURSTEP_INLINE F16 LoadCached(const uint16_t* p) {
+  return LoadBf16(p);
+}
+FOURSTEP_INLINE F16 LoadCached(const uint8_t* p) {
+  return LoadCachedE4M3(p);
+}
+
 // scores[h, 16] = q k scale for one tile of 16 positions, kept below `valid`.
-FOURSTEP_INLINE void ScoreTile(const AttentionTask& t, const uint16_t* k, int valid, float* scores) {
+template <typename Value>
+FOURSTEP_INLINE void ScoreTile(const AttentionTask& t, const Value* k, float scale, int valid,
+                               float* scores) {
   ForRowTiles<kHeadTile>(
       t.num_heads, [&](auto tile, int64_t h) __attribute__((always_inline)) {
         constexpr int M = decltype(tile)::value;
@@ -204,14 +214,15 @@ FOURSTEP_INLINE void ScoreTile(const AttentionTask& t, const uint16_t* k, int va
           }
         }
         for (int m = 0; m < M; ++m) {
-          const F16 s = Mul(Add(even_sum[m], odd_sum[m]), Set1(t.scale));
+          const F16 s = Mul(Add(even_sum[m], odd_sum[m]), Set1(scale));
           Store(scores + 16 * (h + m), FillTail(s, valid, -__builtin_inff()));
         }
       });
 }
 
 // sums[h, value_stride] += weights[h, 16] v
-FOURSTEP_INLINE void AddValues(const AttentionTask& t, const uint16_t* v, int valid, const float* weights,
+template <typename Value>
+FOURSTEP_INLINE void AddValues(const AttentionTask& t, const Value* v, int valid, const float* weights,
                                float* sums) {
   for (int64_t d = 0; d < t.value_stride; d += 16) {
     ForRowTiles<kHeadTile>(
@@ -220,7 +231,7 @@ FOURSTEP_INLINE void AddValues(const AttentionTask& t, const uint16_t* v, int va
           F16 sum[M];
           for (int m = 0; m < M; ++m) sum[m] = Load(sums + (h + m) * t.value_stride + d);
           for (int p = 0; p < valid; ++p) {
-            const F16 value = LoadBf16(v + p * t.value_stride + d);
+            const F16 value = LoadCached(v + p * t.value_stride + d);
             for (int m = 0; m < M; ++m) sum[m] = Fma(Set1(weights[16 * (h + m) + p]), value, sum[m]);
           }
           for (int m = 0; m < M; ++m) Store(sums + (h + m) * t.value_stride + d, sum[m]);
@@ -230,7 +241,10 @@ FOURSTEP_INLINE void AddValues(const AttentionTask& t, const uint16_t* v, int va
 
 // Softmax with a running maximum over tiles of 16 positions. Tiles begin at multiples of 16 within a cache
 // block, so that the order of the sums depends on the positions only.
-void Attend(const AttentionTask& t) {
+template <typename Value>
+FOURSTEP_INLINE void AttendTo(const AttentionTask& t) {
+  constexpr float kUnbias = sizeof(Value) == 1 ? 1 / kE4M3Bias : 1;
+  const float scale = t.scale * kUnbias, value_scale = t.value_scale * kUnbias;
   const int64_t heads = t.num_heads, stride = t.value_stride;
   float* sums = t.scratch;
   float *weights = sums + heads * stride, *totals = weights + heads * 16, *maxima = totals + heads * 16;
@@ -241,11 +255,12 @@ void Attend(const AttentionTask& t) {
   }
   for (int32_t first = 0; first < t.length; first += t.block_tokens) {
     const int64_t block = t.block_table[first / t.block_tokens];
-    const uint16_t *k = t.k + block * t.k_block_stride, *v = t.v + block * t.v_block_stride;
+    const Value* k = static_cast<const Value*>(t.k) + block * t.k_block_stride;
+    const Value* v = static_cast<const Value*>(t.v) + block * t.v_block_stride;
     const int32_t in_block = t.length - first < t.block_tokens ? t.length - first : t.block_tokens;
     for (int32_t p = 0; p < in_block; p += 16) {
       const int valid = in_block - p < 16 ? in_block - p : 16;
-      ScoreTile(t, k + static_cast<int64_t>(p) * t.head_dim, valid, weights);
+      ScoreTile(t, k + static_cast<int64_t>(p) * t.head_dim, scale, valid, weights);
       for (int64_t h = 0; h < heads; ++h) {
         const F16 scores = Load(weights + 16 * h);
         const float old_max = maxima[16 * h], tile_max = ReduceMax(scores);
@@ -265,8 +280,16 @@ void Attend(const AttentionTask& t) {
     }
   }
   for (int64_t h = 0; h < heads; ++h) {
-    const float inverse = 1.0f / ReduceAdd(Load(totals + 16 * h));
-    for (int64_t d = 0; d < t.head_dim; ++d) t.out[h * t.head_dim + d] = sums[h * stride + d] * inverse;
+    const float factor = value_scale / ReduceAdd(Load(totals + 16 * h));
+    for (int64_t d = 0; d < t.head_dim; ++d) t.out[h * t.head_dim + d] = sums[h * stride + d] * factor;
+  }
+}
+
+void Attend(const AttentionTask& t) {
+  if (t.is_fp8) {
+    AttendTo<uint8_t>(t);
+  } else {
+    AttendTo<uint16_t>(t);
   }
 }
 

@@ -42,11 +42,13 @@ struct AttentionTask {
   int32_t num_heads, head_dim;
   int32_t value_stride;                    // head_dim rounded up to 16
   int32_t length, block_tokens;            // positions 0..length-1; block_tokens a block of the table
-  const uint16_t *k, *v;                   // of block 0
+  bool is_fp8;                             // k and v are E4M3, else BF16
+  const void *k, *v;                       // of block 0
   int64_t k_block_stride, v_block_stride;  // values from one block to the next
   const int32_t* block_table;              // [ceil(length / block_tokens)]
-  float scale;
-  float* scratch;  // [num_heads, value_stride + 3 * 16]
+  float scale;                             // of scores: with that of k, where it has one
+  float value_scale;                       // of v
+  float* scratch;                          // [num_heads, value_stride + 3 * 16]
 };
 
 struct Kernels {
@@ -75,7 +77,7 @@ struct Kernels {
   void (*encode)(const float* x, int64_t num_blocks, float inverse_scale, const EncodedOut& out);
   // out = x / sqrt(sum x^2 / n + epsilon) * weight, not rounded. All padded with zeros to a multiple of 16.
   void (*rms_norm)(const float* x, const float* weight, int64_t n, float epsilon, float* out);
-  // out = softmax(q k scale) v per head, not rounded.
+  // out = softmax(q k scale) v value_scale per head, not rounded.
   void (*attend)(const AttentionTask& task);
 };
 

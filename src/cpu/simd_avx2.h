@@ -142,6 +142,19 @@ FOURSTEP_INLINE void LoadSignedE4M3(const uint8_t* p, F16& first, F16& second) {
   first = LoadSignedE4M3(p);
   second = LoadSignedE4M3(p + 16);
 }
+FOURSTEP_INLINE F16 HalvesToFloats(__m256i halves) {
+  return {_mm256_cvtph_ps(_mm256_castsi256_si128(halves)),
+          _mm256_cvtph_ps(_mm256_extracti128_si256(halves, 1))};
+}
+FOURSTEP_INLINE F16 LoadCachedE4M3(const uint8_t* p) {
+  const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+  return HalvesToFloats(HalvesOfE4M3(_mm256_slli_epi16(_mm256_cvtepi8_epi16(bytes), 7)));
+}
+FOURSTEP_INLINE void LoadPairs(const uint8_t* p, F16& even, F16& odd) {
+  const __m256i pairs = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+  even = HalvesToFloats(HalvesOfE4M3(_mm256_srai_epi16(_mm256_slli_epi16(pairs, 8), 1)));
+  odd = HalvesToFloats(HalvesOfE4M3(_mm256_srai_epi16(pairs, 1)));
+}
 FOURSTEP_INLINE F16 LoadE8M0(const uint8_t* p) {
   const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
   const __m256i least = _mm256_set1_epi32(0x400000);  // code 0 is 2^-127, a subnormal

@@ -113,6 +113,15 @@ FOURSTEP_INLINE void LoadSignedE4M3(const uint8_t* p, F16& first, F16& second) {
   first = {_mm512_cvtph_ps(_mm512_castsi512_si256(halves))};
   second = {_mm512_cvtph_ps(_mm512_extracti64x4_epi64(halves, 1))};
 }
+FOURSTEP_INLINE F16 LoadCachedE4M3(const uint8_t* p) {
+  const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+  return {_mm512_cvtph_ps(HalvesOfE4M3(_mm256_slli_epi16(_mm256_cvtepi8_epi16(bytes), 7)))};
+}
+FOURSTEP_INLINE void LoadPairs(const uint8_t* p, F16& even, F16& odd) {
+  const __m256i pairs = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+  even = {_mm512_cvtph_ps(HalvesOfE4M3(_mm256_srai_epi16(_mm256_slli_epi16(pairs, 8), 1)))};
+  odd = {_mm512_cvtph_ps(HalvesOfE4M3(_mm256_srai_epi16(pairs, 1)))};
+}
 FOURSTEP_INLINE F16 LoadE8M0(const uint8_t* p) {
   const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
   const __m512i bits = _mm512_slli_epi32(_mm512_cvtepu8_epi32(bytes), 23);

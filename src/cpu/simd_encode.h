@@ -21,6 +21,15 @@ FOURSTEP_INLINE float ReduceMax8(__m256 x) {
   return _mm_cvtss_f32(_mm_max_ss(two, _mm_movehdup_ps(two)));
 }
 
+// From E4M3 to fp16 of an exponent bias that is 8 too large, where the sign of each has been shifted in
+// twice: sign, sign, exponent, mantissa, seven bits that do not count. NaN stays NaN.
+FOURSTEP_INLINE __m256i HalvesOfE4M3(__m256i shifted) {
+  const __m256i magnitude = _mm256_set1_epi16(0x3F80),
+                halves = _mm256_and_si256(shifted, _mm256_set1_epi16(-0x4080));
+  const __m256i is_nan = _mm256_cmpeq_epi16(_mm256_and_si256(halves, magnitude), magnitude);
+  return _mm256_or_si256(halves, is_nan);
+}
+
 FOURSTEP_INLINE void StoreCodes(__m128i bytes, uint8_t* codes, int8_t* doubled, int32_t& sum) {
   const __m128i table = _mm_setr_epi8(0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12);
   const __m128i values = _mm_shuffle_epi8(table, bytes);

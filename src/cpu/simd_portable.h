@@ -92,6 +92,14 @@ FOURSTEP_INLINE void LoadPairs(const uint16_t* p, F16& even, F16& odd) {
   even = EachLane([&](int i) { return BFloat16::Decode({p[2 * i]}); });
   odd = EachLane([&](int i) { return BFloat16::Decode({p[2 * i + 1]}); });
 }
+// E4M3 times kE4M3Bias; NaN too.
+FOURSTEP_INLINE void LoadPairs(const uint8_t* p, F16& even, F16& odd) {
+  even = EachLane([&](int i) { return E4M3::Decode(p[2 * i]) * 0x1p-8f; });
+  odd = EachLane([&](int i) { return E4M3::Decode(p[2 * i + 1]) * 0x1p-8f; });
+}
+FOURSTEP_INLINE F16 LoadCachedE4M3(const uint8_t* p) {
+  return EachLane([&](int i) { return E4M3::Decode(p[i]) * 0x1p-8f; });
+}
 FOURSTEP_INLINE F16 RoundToBf16(const F16& a) {
   return EachLane([&](int i) { return RoundToBFloat16(a.v[i]); });
 }

@@ -14,7 +14,7 @@ constexpr int kRotateWarps = 8, kRotateThreads = kRotateWarps * kWarpLanes;
 constexpr unsigned kFullGrid = 128;  // blocks of TileKernel that large devices have room for at a time
 
 // One warp a head of a row, blockIdx.x: q heads, then k heads, then v heads.
-template <int kDims>
+template <class Cache, int kDims>
 __global__ __launch_bounds__(kRotateThreads) void RotateAndAppendKernel(CacheView c, RowsView qkv,
                                                                         StepView step, HeadNorms norms) {
   LetNextBegin();
@@ -26,39 +26,38 @@ __global__ __launch_bounds__(kRotateThreads) void RotateAndAppendKernel(CacheVie
   uint16_t* x = qkv.values + int64_t{row} * qkv.stride + head * c.head_dim;
   const CachePlace at =
       PlaceOf(c, step, step.slots[row], position, max(0, head - c.num_heads) % c.num_kv_heads);
-  if (head >= c.num_heads + c.num_kv_heads) return AppendValue(c, at, x, lane);
+  if (head >= c.num_heads + c.num_kv_heads) return AppendValue<Cache>(c, at, x, lane);
   const bool is_key = head >= c.num_heads;
   const HeadWeights<kDims> norm(c, is_key ? norms.k : norms.q, lane);
-  uint16_t* to = KeyAt(c, at);
-  NormAndRotate(c, x, norm, norms.epsilon, Rotation<kDims>(c, position, lane), lane,
-                [&](int i, uint16_t bits) {
-                  x[i] = bits;
-                  if (is_key) to[i] = bits;
-                });
+  typename Cache::Value* to = KeyAt<Cache>(c, at);
+  NormAndRotate(c, x, norm, norms.epsilon, Rotation<kDims>(c, position, lane), lane, [&](int i, float value) {
+    x[i] = BFloat16::Encode(value).bits;
+    if (is_key) to[Cache::KeyIndex(i)] = Cache::Encode(value, c.k_scale);
+  });
 }
 
 // Block (split, kv head and tile of its heads, row): of those that are alone in their sequence.
-template <int kDims, bool kRotates>
+template <class Cache, int kDims, bool kRotates>
 __global__ __launch_bounds__(kAttentionThreads, kDims > 128 ? 1 : 2) void AttentionKernel(
     const __grid_constant__ AttentionCall call, StepView step, const int32_t* tiles, int first) {
   LetNextBegin();
   extern __shared__ __align__(16) float memory[];
-  AttentionSplit<kDims, kRotates> split(call, step, tiles, first);
+  AttentionSplit<Cache, kDims, kRotates> split(call, step, tiles, first);
   if (split.exists()) split.Run(step, memory);
 }
 
 // Block (some splits or all, kv head and some of its heads, tile).
-template <int kDims>
+template <class Cache, int kDims>
 __global__ __launch_bounds__(kMaxTileThreads) void TileKernel(const __grid_constant__ AttentionCall call,
                                                               StepView step, const int32_t* tiles) {
   LetNextBegin();
   extern __shared__ __align__(16) float memory[];
-  AttentionTile<kDims> tile(call, step, tiles, memory);
+  AttentionTile<Cache, kDims> tile(call, step, tiles, memory);
   if (tile.exists()) tile.Run();
 }
 
 // From partial results of TileKernel to outputs. Block (row of the tile, kv head, tile).
-template <int kDims>
+template <class Cache, int kDims>
 __global__ __launch_bounds__(kAttentionThreads) void MergeKernel(const __grid_constant__ AttentionCall call,
                                                                  StepView step, const int32_t* tiles) {
   LetNextBegin();
@@ -69,7 +68,7 @@ __global__ __launch_bounds__(kAttentionThreads) void MergeKernel(const __grid_co
   const int splits = SplitsOf(c, step.positions[row] + 1).count, each = c.heads_per_kv(),
             head = static_cast<int>(blockIdx.y) * each;
   WaitForPrevious();
-  StoreHeads<kMaxSplits>(
+  StoreHeads<Cache, kMaxSplits>(
       call, row, head, each,
       {WorkspaceOf<kDims>(call, row, head), kWorkspaceStride<kDims>, kMaxSplits * kWorkspaceStride<kDims>},
       splits, kAttentionThreads / kWarpLanes);
@@ -81,11 +80,11 @@ int SplitsUpTo(const CacheView& c, int32_t max_context) {
   return std::min(kMaxSplits, (groups + kMinSplitGroups - 1) / kMinSplitGroups);
 }
 
-template <int kDims, bool kRotates>
+template <class Cache, int kDims, bool kRotates>
 void LaunchAlone(const AttentionCall& call, const StepView& step, const TileList& rows, int32_t max_context,
                  cudaStream_t stream) {
   const CacheView& cache = call.cache;
-  const auto kernel = AttentionKernel<kDims, kRotates>;
+  const auto kernel = AttentionKernel<Cache, kDims, kRotates>;
   static const bool is_ready = AllowSharedBytes(kernel, SplitBytes<kDims>(kTileQueries));
   (void)is_ready;
   for (int32_t first = 0; first < rows.num_alone; first += kAttentionRows) {
@@ -97,12 +96,12 @@ void LaunchAlone(const AttentionCall& call, const StepView& step, const TileList
   }
 }
 
-template <int kDims>
+template <class Cache, int kDims>
 void LaunchShared(const AttentionCall& call, const StepView& step, const TileList& rows, int32_t max_context,
                   cudaStream_t stream) {
   const CacheView& cache = call.cache;
-  const auto kernel = TileKernel<kDims>;
-  static const bool is_ready = AllowSharedBytes(kernel, TileBytes<kDims>(kMaxTeamHeads));
+  const auto kernel = TileKernel<Cache, kDims>;
+  static const bool is_ready = AllowSharedBytes(kernel, TileBytes<Cache, kDims>(kMaxTeamHeads));
   (void)is_ready;
   const auto tiles = static_cast<unsigned>(rows.num_shared);
   const auto kv_heads = static_cast<unsigned>(cache.num_kv_heads);
@@ -114,22 +113,29 @@ void LaunchShared(const AttentionCall& call, const StepView& step, const TileLis
     grid.x = std::clamp(kFullGrid / (grid.y * grid.z), 1u, static_cast<unsigned>(rounds));
   }
   Launch(kernel, grid, dim3(static_cast<unsigned>(TileThreads(cache))),
-         static_cast<size_t>(TileBytes<kDims>(TeamHeads(cache))), stream, call, step, first);
+         static_cast<size_t>(TileBytes<Cache, kDims>(TeamHeads(cache))), stream, call, step, first);
   if (grid.x > 1)
-    Launch(MergeKernel<kDims>, dim3(kTileRows, kv_heads, tiles), dim3(kAttentionThreads), 0, stream, call,
-           step, first);
+    Launch(MergeKernel<Cache, kDims>, dim3(kTileRows, kv_heads, tiles), dim3(kAttentionThreads), 0, stream,
+           call, step, first);
 }
 
-// function(std::integral_constant<int, padded_dim>).
+// function(Cache(), std::integral_constant<int, padded_dim>).
 template <class Function>
-void ForPaddedDim(const CacheView& cache, const Function& function) {
+void ForCache(const CacheView& cache, const Function& function) {
+  const auto with = [&](auto dims) {
+    if (cache.is_fp8) {
+      function(Fp8Cache(), dims);
+    } else {
+      function(Bf16Cache(), dims);
+    }
+  };
   switch (cache.padded_dim) {
     case 64:
-      return function(std::integral_constant<int, 64>{});
+      return with(std::integral_constant<int, 64>{});
     case 128:
-      return function(std::integral_constant<int, 128>{});
+      return with(std::integral_constant<int, 128>{});
     case 256:
-      return function(std::integral_constant<int, 256>{});
+      return with(std::integral_constant<int, 256>{});
     default:
       FOURSTEP_CUDA_REQUIRE(cache.padded_dim == 64 || cache.padded_dim == 128 || cache.padded_dim == 256);
   }
@@ -149,20 +155,21 @@ void LaunchRotateAndAppend(const CacheView& cache, RowsView qkv, const StepView&
   const int heads = cache.num_heads + 2 * cache.num_kv_heads;
   const dim3 grid(static_cast<unsigned>(num_rows),
                   static_cast<unsigned>((heads + kRotateWarps - 1) / kRotateWarps));
-  ForPaddedDim(cache, [&](auto dims) {
-    Launch(RotateAndAppendKernel<decltype(dims)::value>, grid, dim3(kRotateThreads), 0, stream, cache, qkv,
-           step, norms);
+  ForCache(cache, [&](auto format, auto dims) {
+    Launch(RotateAndAppendKernel<decltype(format), decltype(dims)::value>, grid, dim3(kRotateThreads), 0,
+           stream, cache, qkv, step, norms);
   });
 }
 
 void LaunchAttention(const AttentionCall& call, const StepView& step, const TileList& rows,
                      int32_t max_context, cudaStream_t stream) {
-  ForPaddedDim(call.cache, [&](auto dims) {
+  ForCache(call.cache, [&](auto format, auto dims) {
+    using Cache = decltype(format);
     constexpr int kDims = decltype(dims)::value;
-    const auto launch = call.rotates ? LaunchAlone<kDims, true> : LaunchAlone<kDims, false>;
+    const auto launch = call.rotates ? LaunchAlone<Cache, kDims, true> : LaunchAlone<Cache, kDims, false>;
     launch(call, step, rows, max_context, stream);
     if constexpr (kDims <= kMaxTileDims) {
-      if (rows.num_shared > 0) LaunchShared<kDims>(call, step, rows, max_context, stream);
+      if (rows.num_shared > 0) LaunchShared<Cache, kDims>(call, step, rows, max_context, stream);
     }
   });
 }

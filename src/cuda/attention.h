@@ -20,10 +20,14 @@ inline constexpr int kTileRows = 16;       // rows of one sequence that are comp
 inline constexpr int kMaxTileDims = 128;   // padded_dim of a cache whose rows are
 
 // One layer's cache. Keys lie by position, values by dimension within a group, as the tensor cores take them.
+// BF16, or E4M3 in an order of its own within four dimensions of a key and within a group of values
+// (cache_format.cuh).
 struct CacheView {
-  uint16_t* k;            // [num_blocks, num_kv_heads, groups_per_block * 16, padded_dim] BF16
-  uint16_t* v;            // [num_blocks, num_kv_heads, groups_per_block, padded_dim, 16] BF16
-  const float* inv_freq;  // [head_dim / 2]
+  void* k;  // [num_blocks, num_kv_heads, groups_per_block * 16, padded_dim]
+  void* v;  // [num_blocks, num_kv_heads, groups_per_block, padded_dim, 16]
+  bool is_fp8;
+  float k_scale, v_scale;  // FP8: of this layer
+  const float* inv_freq;   // [head_dim / 2]
   float rope_factor;
   int32_t num_heads, num_kv_heads, head_dim;
   int32_t padded_dim;  // of 64; the rest is zero

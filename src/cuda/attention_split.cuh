@@ -33,7 +33,7 @@ FOURSTEP_HD int SplitBytes(int tile_heads) {
 }
 
 // One of the parts of a row's context, for the query heads of a tile that share a kv head.
-template <int kDims, bool kRotates>
+template <class Cache, int kDims, bool kRotates>
 class AttentionSplit {
  public:
   // Tiles of one kv head are neighbours in blockIdx.y; blockIdx.x is the split, blockIdx.z the row of the
@@ -70,15 +70,15 @@ class AttentionSplit {
     if (loads_early) Load(mine, group);
     Prepare(step, at, q);
     if (!loads_early && group < end_) Load(mine, group);
-    const float scale = 1.4426950408889634f / sqrtf(static_cast<float>(c_.head_dim));
+    const float scale = ScoreScale<Cache>(c_);
     for (; group < end_; group += kPairs) {
       const int num_valid = ValidOf(group), next = group + kPairs;
       mine.Score(SharedQueries<kDims>(q, num_heads_, at.lane));
-      if (next < end_) mine.LoadKeys(KeysOf(next));
+      if (next < end_) mine.LoadKeys(KeysAt(next));
       mine.Weigh(num_valid, num_valid, scale);
       mine.MaskValues(num_valid);
       mine.Add();
-      if (next < end_) mine.LoadValues(ValuesOf(next));
+      if (next < end_) mine.LoadValues(ValuesAt(next));
     }
     mine.sums.AddLanes();
     __syncthreads();  // results go where q was
@@ -93,21 +93,24 @@ class AttentionSplit {
     int warp = static_cast<int>(threadIdx.x) / kWarpLanes, lane = static_cast<int>(threadIdx.x) % kWarpLanes;
   };
   static constexpr int kStride = kWorkspaceStride<kDims>;
-  using Warp = WarpAttention<kDims, kDims / 2, 1>;
+  using Value = typename Cache::Value;
+  using Warp = WarpAttention<Cache, kDims, kDims / 2, 1>;
 
   // Index of a group of the cache, by that of the row's.
   __device__ int64_t GroupAt(int group) const {
     const int64_t block = table_[group / c_.groups_per_block];
     return (block * c_.num_kv_heads + kv_head_) * c_.groups_per_block + group % c_.groups_per_block;
   }
-  __device__ const uint16_t* KeysOf(int group) const { return c_.k + GroupAt(group) * kGroupTokens * kDims; }
-  __device__ const uint16_t* ValuesOf(int group) const {
-    return c_.v + GroupAt(group) * kGroupTokens * kDims;
+  __device__ const Value* KeysAt(int group) const {
+    return KeysOf<Cache>(c_) + GroupAt(group) * kGroupTokens * kDims;
+  }
+  __device__ const Value* ValuesAt(int group) const {
+    return ValuesOf<Cache>(c_) + GroupAt(group) * kGroupTokens * kDims;
   }
   __device__ void Load(Warp& mine, int group) const {
     const int64_t at = GroupAt(group) * kGroupTokens * kDims;
-    mine.LoadKeys(c_.k + at);
-    mine.LoadValues(c_.v + at);
+    mine.LoadKeys(KeysOf<Cache>(c_) + at);
+    mine.LoadValues(ValuesOf<Cache>(c_) + at);
   }
   __device__ int ValidOf(int group) const {
     const int in_block = group % c_.groups_per_block * kGroupTokens;
@@ -128,17 +131,18 @@ class AttentionSplit {
       if (index_ == splits_.count - 1 && at.warp >= 2 * kPairs - 2) {
         const uint16_t* k = qkv + (c_.num_heads + kv_head_) * c_.head_dim;
         if (at.warp == 2 * kPairs - 1) {
-          uint16_t* to = KeyAt(c_, place);
-          NormAndRotate(c_, k, k_norm, call_.norms.epsilon, rotation, at.lane,
-                        [&](int i, uint16_t bits) { to[i] = bits; });
+          Value* to = KeyAt<Cache>(c_, place);
+          NormAndRotate(c_, k, k_norm, call_.norms.epsilon, rotation, at.lane, [&](int i, float value) {
+            to[Cache::KeyIndex(i)] = Cache::Encode(value, c_.k_scale);
+          });
         } else {
-          AppendValue(c_, place, k + c_.num_kv_heads * c_.head_dim, at.lane);
+          AppendValue<Cache>(c_, place, k + c_.num_kv_heads * c_.head_dim, at.lane);
         }
       }
       for (int head = at.warp; head < num_heads_; head += 2 * kPairs) {
         uint16_t* to = q + head * kQueryStride<kDims>;
         NormAndRotate(c_, qkv + (first_head_ + head) * c_.head_dim, q_norm, call_.norms.epsilon, rotation,
-                      at.lane, [&](int i, uint16_t bits) { to[i] = bits; });
+                      at.lane, [&](int i, float value) { to[i] = BFloat16::Encode(value).bits; });
         for (int i = c_.head_dim + at.lane; i < kDims; i += kWarpLanes) to[i] = 0;
       }
     } else {
@@ -175,7 +179,7 @@ class AttentionSplit {
 
   template <int kMost>
   __device__ __forceinline__ void Store(const Partials& partials, int count) const {
-    StoreHeads<kMost>(call_, row_, first_head_, num_heads_, partials, count, 2 * kPairs);
+    StoreHeads<Cache, kMost>(call_, row_, first_head_, num_heads_, partials, count, 2 * kPairs);
   }
 
   const AttentionCall& call_;

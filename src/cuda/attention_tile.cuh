@@ -8,15 +8,13 @@
 #include "cuda/context_splits.h"
 #include "cuda/partial_attention.cuh"
 #include "cuda/shared_copy.cuh"
+#include "cuda/staged_step.cuh"
 #include "cuda/warp_attention.cuh"
 
 namespace fourstep::cuda {
 
 // A block has teams of one warp a head; they take splits in turn, a round each at a time.
 constexpr int kTeams = 2, kMaxTeamHeads = 4, kMaxTileThreads = kTeams * kMaxTeamHeads * kWarpLanes;
-// Groups that a warp takes at a time, so that its tensor core has enough to do beside one group's chain of
-// sums.
-constexpr int kStepGroups = 2;
 static_assert(kMinSplitGroups % (kStepGroups * kSplitParts) == 0 && kTileRows == kTileQueries);
 
 // Blocks that share the heads of a kv head, and heads of each at most.
@@ -30,25 +28,15 @@ FOURSTEP_HD int TileThreads(const CacheView& c) {
   return kTeams * TeamHeads(c) * kWarpLanes;
 }
 
-// Keys and values of the groups of a step in shared memory.
-template <int kDims>
-struct StagedStep {
-  // [16, kDims]; in every second row chunks of 8 dimensions change places with their neighbours, which keeps
-  // the lanes of a warp on different banks.
-  alignas(16) uint16_t k[kStepGroups][kGroupTokens * kDims];
-  // [kDims, 16], zero where no row of the tile looks.
-  alignas(16) uint16_t v[kStepGroups][kDims * kGroupTokens];
-  int first_position[kStepGroups], num_positions[kStepGroups];  // 0 positions: there is no such group
-};
-
 // Shared memory of a block, in bytes: the sums of each head [kTileRows][kPartialStride], and before that the
 // queries; then for each team the step in use and the one under way.
-template <int kDims>
+template <class Cache, int kDims>
 FOURSTEP_HD constexpr int TileBytes(int team_heads) {
   return team_heads * kTileRows * kPartialStride<kDims> * static_cast<int>(sizeof(float)) +
-         kTeams * 2 * static_cast<int>(sizeof(StagedStep<kDims>));
+         kTeams * (Cache::kIsFp8 ? static_cast<int>(sizeof(StagedStep<kDims>) + sizeof(CodedStep<kDims>))
+                                 : 2 * static_cast<int>(sizeof(StagedStep<kDims>)));
 }
-static_assert(TileBytes<kMaxTileDims>(kMaxTeamHeads) <= 99 * 1024);  // what every device has
+static_assert(TileBytes<Bf16Cache, kMaxTileDims>(kMaxTeamHeads) <= 99 * 1024);  // what every device has
 
 // Barrier `id` of the block, of which __syncthreads has 0, between num_threads of it; some may only arrive.
 __device__ __forceinline__ void SyncThreads(int id, int num_threads) {
@@ -58,7 +46,7 @@ __device__ __forceinline__ void ArriveOnly(int id, int num_threads) {
   asm volatile("bar.arrive %0, %1;" ::"r"(id), "r"(num_threads) : "memory");
 }
 
-template <int kDims>
+template <class Cache, int kDims>
 class AttentionTile {
  public:
   // `memory`: TileBytes of it. Blocks of one kv head are neighbours in blockIdx.y; blockIdx.z is the tile.
@@ -80,7 +68,9 @@ class AttentionTile {
     position_ = step.positions[first_row_];
     table_ = step.block_tables + int64_t{step.slots[first_row_]} * step.max_blocks;
     splits_ = SplitsOf(c_, position_ + num_rows_);
-    staged_ = reinterpret_cast<StagedStep<kDims>*>(memory + team_heads_ * kHeadFloats) + team_ * 2;
+    auto* steps = reinterpret_cast<StagedStep<kDims>*>(memory + team_heads_ * kHeadFloats);
+    staged_ = steps + team_ * (Cache::kIsFp8 ? 1 : 2);
+    if constexpr (Cache::kIsFp8) coded_ = reinterpret_cast<CodedStep<kDims>*>(steps + kTeams) + team_;
     next_split_ = (static_cast<int>(blockIdx.x) * kTeams + team_) * splits_.each;
     next_ = next_split_;
     FindNext();
@@ -106,8 +96,8 @@ class AttentionTile {
     if (!has_all) return;
     __syncthreads();
     for (int row = 0; row < num_rows_; ++row) {
-      StoreHeads<1>(call_, first_row_ + row, first_head(), num_heads(),
-                    {totals_ + row * kPartialStride<kDims>, 0, kHeadFloats}, 1, kTeams * team_heads_);
+      StoreHeads<Cache, 1>(call_, first_row_ + row, first_head(), num_heads(),
+                           {totals_ + row * kPartialStride<kDims>, 0, kHeadFloats}, 1, kTeams * team_heads_);
     }
   }
 
@@ -160,7 +150,7 @@ class AttentionTile {
   // Begins to copy the next step's groups, and finds those of the one after it: part by part of a split, then
   // on to the team's next split.
   __device__ __forceinline__ void CopyNext() {
-    StagedStep<kDims>& to = staged_[copying_];
+    auto& to = StepToCopy();
     copying_ ^= 1;
 #pragma unroll
     for (int n = 0; n < kStepGroups; ++n) CopyGroup(to, n);
@@ -174,7 +164,15 @@ class AttentionTile {
     }
     FindNext();
   }
-  __device__ __forceinline__ void CopyGroup(StagedStep<kDims>& to, int n) const {
+  __device__ __forceinline__ auto& StepToCopy() const {
+    if constexpr (Cache::kIsFp8) {
+      return *coded_;
+    } else {
+      return staged_[copying_];
+    }
+  }
+  template <class Step>
+  __device__ __forceinline__ void CopyGroup(Step& to, int n) const {
     const int group = next_ + n * kSplitParts, sequence_block = BlockOf(group),
               in_block = group - sequence_block * c_.groups_per_block;
     const int first = sequence_block * c_.block_tokens + in_block * kGroupTokens;
@@ -184,16 +182,8 @@ class AttentionTile {
                              : 0;
     const int64_t index =
         exists ? (int64_t{block_[n]} * c_.num_kv_heads + kv_head_) * c_.groups_per_block + in_block : 0;
-    // A lane's chunks of 8 values lie at the same place in each 32 of them, which are whole rows.
-    constexpr int kWarpValues = 8 * kWarpLanes;
-    const int swap = lane_ / (kDims / 8) % 2, num_bytes = 2 * max(0, min(8, count - lane_ % 2 * 8));
-    const uint16_t* k = c_.k + index * kGroupTokens * kDims + lane_ * 8;
-    const uint16_t* v = c_.v + index * kGroupTokens * kDims + lane_ * 8;
-    uint16_t *to_k = to.k[n] + (lane_ ^ swap) * 8, *to_v = to.v[n] + lane_ * 8;
-    for (int i = head_ * kWarpValues; i < kGroupTokens * kDims; i += team_heads_ * kWarpValues) {
-      CopyToShared<16>(to_k + i, k + i, 16);
-      CopyToShared<16>(to_v + i, v + i, num_bytes);
-    }
+    to.Copy(n, KeysOf<Cache>(c_) + index * kGroupTokens * kDims,
+            ValuesOf<Cache>(c_) + index * kGroupTokens * kDims, count, {head_, team_heads_, lane_});
     if (head_ == 0 && lane_ == 0) {
       to.first_position[n] = first;
       to.num_positions[n] = count;
@@ -202,8 +192,17 @@ class AttentionTile {
   // The step that is under way, when it has arrived. The team is then done with the one before it.
   __device__ __forceinline__ const StagedStep<kDims>& NextStep() const {
     WaitForCopies<0>();
+    SyncTeam();
+    if constexpr (Cache::kIsFp8) {
+      coded_->Decode(*staged_, {head_, team_heads_, lane_});
+      SyncTeam();  // from here on the next step may be copied
+      return *staged_;
+    } else {
+      return staged_[copying_ ^ 1];
+    }
+  }
+  __device__ __forceinline__ void SyncTeam() const {
     SyncThreads(1 + kTeams + team_, team_heads_ * kWarpLanes);
-    return staged_[copying_ ^ 1];
   }
 
   // --- Sums
@@ -213,11 +212,11 @@ class AttentionTile {
   __device__ __forceinline__ TileSums<kDims> SumSplit(const HeldQueries<kDims>& queries) {
     const int g = lane_ / 4;
     const int low = position_ + min(g, num_rows_ - 1), high = position_ + min(g + 8, num_rows_ - 1);
-    const float scale = 1.4426950408889634f / sqrtf(static_cast<float>(c_.head_dim));
+    const float scale = ScoreScale<Cache>(c_);
     TileSums<kDims> sums;
 #pragma unroll 1
     for (int part = 0; part < kSplitParts; ++part) {
-      WarpAttention<kDims, kDims, kStepGroups> mine(lane_);
+      WarpAttention<Bf16Cache, kDims, kDims, kStepGroups> mine(lane_);
       for (int i = 0; i < splits_.each / kSplitParts; i += kStepGroups) {
         const StagedStep<kDims>& step = NextStep();
         CopyNext();
@@ -269,7 +268,9 @@ class AttentionTile {
   const int32_t* table_;  // blocks of the sequence
   Splits splits_;         // of the last row
 
-  StagedStep<kDims>* staged_;  // [2]: the team's
+  // The team's steps: BF16 [2], of which one is under way; FP8 [1], decoded from the one that is.
+  StagedStep<kDims>* staged_;
+  CodedStep<kDims>* coded_;  // FP8
   int copying_ = 0;
   int next_split_, next_part_ = 0, next_;  // first group of the split, part and group to be copied next
   int block_[kStepGroups];                 // of the cache: where the next step's groups are

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "backend/kv_cache_check.h"
 #include "backend/linear_stack.h"
 #include "cuda/cuda_impl.h"
 #include "sampling/boundary_tokens.h"
@@ -130,18 +131,18 @@ ActivationId CudaBackend::AddActivation(int32_t width) {
 }
 
 void CudaBackend::AllocateKvCache(const KvCacheShape& shape, const RopeTable& rope) {
+  CheckKvCache(shape, rope);
   const AttentionShape& a = shape.attention;
-  FOURSTEP_CHECK(a.num_kv_heads > 0 && a.num_heads % a.num_kv_heads == 0 && a.head_dim % 2 == 0 &&
-                     a.head_dim <= 256 && rope.inv_freq.size() == static_cast<size_t>(a.head_dim) / 2,
-                 "{} heads, {} kv heads of {}, {} frequencies", a.num_heads, a.num_kv_heads, a.head_dim,
-                 rope.inv_freq.size());
-  FOURSTEP_CHECK(shape.block_tokens > 0 && shape.num_blocks > 0 && shape.num_layers > 0);
+  FOURSTEP_CHECK(a.head_dim <= 256, "heads of {}", a.head_dim);
   cache_shape_ = shape;
   inv_freq_ = DeviceArray<float>(rope.inv_freq, "rope");
   int32_t padded_dim = PaddedTo64(a.head_dim);
   if (padded_dim == 192) padded_dim = 256;
   cache_ = {.k = nullptr,
             .v = nullptr,
+            .is_fp8 = shape.format == KvCacheFormat::kFp8,
+            .k_scale = 1,
+            .v_scale = 1,
             .inv_freq = inv_freq_.data(),
             .rope_factor = rope.attention_factor,
             .num_heads = a.num_heads,
@@ -150,14 +151,14 @@ void CudaBackend::AllocateKvCache(const KvCacheShape& shape, const RopeTable& ro
             .padded_dim = padded_dim,
             .block_tokens = shape.block_tokens,
             .groups_per_block = (shape.block_tokens + kGroupTokens - 1) / kGroupTokens};
-  const size_t count = static_cast<size_t>(shape.num_layers) * static_cast<size_t>(shape.num_blocks) *
-                       static_cast<size_t>(a.num_kv_heads) *
-                       static_cast<size_t>(cache_.groups_per_block * kGroupTokens) *
-                       static_cast<size_t>(padded_dim);
+  const size_t num_bytes = static_cast<size_t>(shape.num_layers) * static_cast<size_t>(shape.num_blocks) *
+                           static_cast<size_t>(a.num_kv_heads) *
+                           static_cast<size_t>(cache_.groups_per_block * kGroupTokens) *
+                           static_cast<size_t>(padded_dim * KvCacheValueBytes(shape.format));
   k_cache_ = {};
   v_cache_ = {};
-  k_cache_ = DeviceArray<uint16_t>(count, "kv cache");
-  v_cache_ = DeviceArray<uint16_t>(count, "kv cache");
+  k_cache_ = DeviceArray<uint8_t>(num_bytes, "kv cache");
+  v_cache_ = DeviceArray<uint8_t>(num_bytes, "kv cache");
   attention_partial_ = DeviceArray<float>(static_cast<size_t>(WorkspaceFloats(cache_)), "attention");
   attention_arrived_ = DeviceArray<int32_t>(static_cast<size_t>(WorkspaceCounters(cache_)), "attention");
   AllocateSlots(shape.max_slots);

@@ -140,8 +140,8 @@ class CudaBackend final : public Backend {
   std::vector<Embedding> embeddings_;
   std::vector<Activation> activations_;
   KvCacheShape cache_shape_;
-  CacheView cache_{};  // without k and v
-  DeviceArray<uint16_t> k_cache_, v_cache_;
+  CacheView cache_{};  // without k, v and their scales
+  DeviceArray<uint8_t> k_cache_, v_cache_;
   DeviceArray<float> inv_freq_, attention_partial_;
   DeviceArray<int32_t> attention_arrived_;
 

@@ -400,9 +400,12 @@ void CudaBackend::LaunchHead(const Op& op) {
 
 CacheView CudaBackend::LayerCache(int32_t layer) const {
   CacheView cache = cache_;
-  const int64_t layer_values = static_cast<int64_t>(k_cache_.size()) / cache_shape_.num_layers;
-  cache.k = k_cache_.data() + layer * layer_values;
-  cache.v = v_cache_.data() + layer * layer_values;
+  const int64_t layer_bytes = static_cast<int64_t>(k_cache_.size()) / cache_shape_.num_layers;
+  const KvScales scales = cache_shape_.scales_of(layer);
+  cache.k = k_cache_.data() + layer * layer_bytes;
+  cache.v = v_cache_.data() + layer * layer_bytes;
+  cache.k_scale = scales.k;
+  cache.v_scale = scales.v;
   return cache;
 }
 

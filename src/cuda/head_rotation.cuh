@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "cuda/attention.h"
+#include "cuda/cache_format.cuh"
 #include "cuda/kernel_util.cuh"
 
 namespace fourstep::cuda {
@@ -20,15 +21,20 @@ __device__ __forceinline__ CachePlace PlaceOf(const CacheView& c, const StepView
   const int in_block = position % c.block_tokens;
   return {int64_t{block} * c.num_kv_heads + kv_head, in_block / kGroupTokens, in_block % kGroupTokens};
 }
-__device__ __forceinline__ uint16_t* KeyAt(const CacheView& c, const CachePlace& at) {
-  return c.k + (at.block_head * c.groups_per_block * kGroupTokens + at.group * kGroupTokens + at.offset) *
-                   c.padded_dim;
+template <class Cache>
+__device__ __forceinline__ typename Cache::Value* KeyAt(const CacheView& c, const CachePlace& at) {
+  return KeysOf<Cache>(c) +
+         (at.block_head * c.groups_per_block * kGroupTokens + at.group * kGroupTokens + at.offset) *
+             c.padded_dim;
 }
+// x [head_dim] BF16.
+template <class Cache>
 __device__ __forceinline__ void AppendValue(const CacheView& c, const CachePlace& at, const uint16_t* x,
                                             int lane) {
-  uint16_t* v =
-      c.v + (at.block_head * c.groups_per_block + at.group) * c.padded_dim * kGroupTokens + at.offset;
-  for (int i = lane; i < c.head_dim; i += kWarpLanes) v[i * kGroupTokens] = x[i];
+  typename Cache::Value* v =
+      ValuesOf<Cache>(c) + (at.block_head * c.groups_per_block + at.group) * c.padded_dim * kGroupTokens;
+  for (int i = lane; i < c.head_dim; i += kWarpLanes)
+    v[Cache::ValueIndex(i, at.offset)] = Cache::FromBf16(x[i], c.v_scale);
 }
 
 // Dimensions i and i + head_dim / 2 of a lane, for i = lane, lane + 32, ...: all that it rotates. kDims:
@@ -75,8 +81,8 @@ struct HeadWeights {
   }
 };
 
-// Norm and RoPE of the head at `x`; store(i, bits) gets what dimension i becomes. A lane stores no dimension
-// before it has read it, so x may be where it stores to.
+// Norm and RoPE of the head at `x`; store(i, value) gets what dimension i becomes, not yet rounded. A lane
+// stores no dimension before it has read it, so x may be where it stores to.
 template <int kDims, class Store>
 __device__ __forceinline__ void NormAndRotate(const CacheView& c, const uint16_t* x,
                                               const HeadWeights<kDims>& norm, float epsilon,
@@ -108,8 +114,8 @@ __device__ __forceinline__ void NormAndRotate(const CacheView& c, const uint16_t
     const int i = lane + j * kWarpLanes;
     if (i >= half) break;
     const float cosine = rotation.turn.first[j], sine = rotation.turn.second[j];
-    store(i, BFloat16::Encode(values.first[j] * cosine - values.second[j] * sine).bits);
-    store(half + i, BFloat16::Encode(values.second[j] * cosine + values.first[j] * sine).bits);
+    store(i, values.first[j] * cosine - values.second[j] * sine);
+    store(half + i, values.second[j] * cosine + values.first[j] * sine);
   }
 }
 

@@ -120,7 +120,7 @@ __device__ __forceinline__ void ForDimPairs(int head_dim, int num_heads, int num
 
 // Merges `count` partial results, kMost at most, of heads first_head .. first_head + num_heads - 1 into the
 // output of `row`. All of the block's num_warps call.
-template <int kMost>
+template <class Cache, int kMost>
 __device__ __forceinline__ void StoreHeads(const AttentionCall& call, int row, int first_head, int num_heads,
                                            const Partials& partials, int count, int num_warps) {
   const int head_dim = call.cache.head_dim;
@@ -132,6 +132,9 @@ __device__ __forceinline__ void StoreHeads(const AttentionCall& call, int row, i
       const Merged merged = Merge<kMost>(partials, count, head, dim);
       y[0] = merged.values.x / merged.sum;
       y[1] = merged.values.y / merged.sum;
+      if constexpr (Cache::kIsFp8) {
+        for (float& value : y) value *= call.cache.v_scale;
+      }
     }
     FormOfPair(y, column, call.form);
     if (exists) *reinterpret_cast<uint32_t*>(out + column) = PackBf16(y[0], y[1]);

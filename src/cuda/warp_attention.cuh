@@ -5,6 +5,7 @@
 
 #include "cuda/attention.h"
 #include "cuda/kernel_util.cuh"
+#include "cuda/lane_cache.cuh"
 #include "cuda/partial_attention.cuh"
 #include "cuda/shared_copy.cuh"
 
@@ -130,10 +131,12 @@ struct TileSums {
 // kSumDims: of them, those that it sums; neighbouring warps may share the dimensions.
 //
 // LoadKeys of each group, Score; then in order, for each: Weigh, LoadValues, Add. What Score and Add have
-// used may be loaded anew for later groups.
-template <int kDims, int kSumDims, int kGroups>
+// used may be loaded anew for later groups. Column g of score tile j is the position of LaneKeys' row j, so
+// that a lane's scores are of positions 4 t .. 4 t + 3, of which it has the values.
+template <class Cache, int kDims, int kSumDims, int kGroups>
 class WarpAttention {
  public:
+  using Value = typename Cache::Value;
   static constexpr int kChunks = kDims / 64, kDimTiles = TileSums<kSumDims>::kDimTiles;
   TileSums<kSumDims> sums;  // of weights: of this lane's positions only
 
@@ -143,34 +146,13 @@ class WarpAttention {
 
   // k [16, kDims]. With kSwaps, each two chunks of 8 dimensions of every second row have changed places.
   template <bool kSwaps = false>
-  __device__ __forceinline__ void LoadKeys(const uint16_t* k, int group = 0) {
-    // Column g of score tile j is position 4 (g / 2) + 2 j + g % 2, so that a lane's scores are of positions
-    // 4 t .. 4 t + 3, which lie together in v.
-    const int g = lane_ / 4, t = lane_ % 4, swap = kSwaps ? g % 2 : 0;
-#pragma unroll
-    for (int j = 0; j < 2; ++j) {
-      const uint16_t* row = k + (g / 2 * 4 + 2 * j + g % 2) * kDims + 16 * t;
-#pragma unroll
-      for (int i = 0; i < 2 * kChunks; ++i)
-        keys_[group][j][i] = *reinterpret_cast<const uint4*>(row + i / 2 * 64 + (i % 2 ^ swap) * 8);
-    }
+  __device__ __forceinline__ void LoadKeys(const Value* k, int group = 0) {
+    keys_[group].template Load<kSwaps>(k, lane_);
   }
   // v [kDims, 16].
-  __device__ __forceinline__ void LoadValues(const uint16_t* v) {
-    const int g = lane_ / 4, t = lane_ % 4;
-    const uint16_t* mine = v + (first_dim() + g) * kGroupTokens + 4 * t;
-#pragma unroll
-    for (int tile = 0; tile < kDimTiles; ++tile)
-      values_[tile] = *reinterpret_cast<const uint2*>(mine + 8 * tile * kGroupTokens);
-  }
+  __device__ __forceinline__ void LoadValues(const Value* v) { values_.Load(v, first_dim(), lane_); }
   // What was never written must not count, not even as 0 times NaN: zero from position num_valid on.
-  __device__ __forceinline__ void MaskValues(int num_valid) {
-    const int rest = num_valid - 4 * (lane_ % 4);  // of this lane's four positions
-    const uint32_t mask0 = rest >= 2 ? ~0u : rest == 1 ? 0xFFFFu : 0u;
-    const uint32_t mask1 = rest >= 4 ? ~0u : rest == 3 ? 0xFFFFu : 0u;
-#pragma unroll
-    for (uint2& values : values_) values = {values.x & mask0, values.y & mask1};
-  }
+  __device__ __forceinline__ void MaskValues(int num_valid) { values_.Mask(num_valid, lane_); }
 
   template <class Queries>
   __device__ __forceinline__ void Score(const Queries& queries) {
@@ -182,16 +164,15 @@ class WarpAttention {
 #pragma unroll
     for (int i = 0; i < 2 * kChunks; ++i) {  // two steps each
       const uint4 a = queries.Low(i), b = queries.High(i);
+      uint4 keys[2 * kGroups];
 #pragma unroll
-      for (int j = 0; j < 2 * kGroups; ++j) {
-        const uint4& key = keys_[j / 2][j % 2][i];
-        Mma(scores_[j / 2][j % 2], {a.x, b.x, a.y, b.y}, key.x, key.y);
-      }
+      for (int j = 0; j < 2 * kGroups; ++j) keys[j] = keys_[j / 2].At(j % 2, i);
 #pragma unroll
-      for (int j = 0; j < 2 * kGroups; ++j) {
-        const uint4& key = keys_[j / 2][j % 2][i];
-        Mma(scores_[j / 2][j % 2], {a.z, b.z, a.w, b.w}, key.z, key.w);
-      }
+      for (int j = 0; j < 2 * kGroups; ++j)
+        Mma(scores_[j / 2][j % 2], {a.x, b.x, a.y, b.y}, keys[j].x, keys[j].y);
+#pragma unroll
+      for (int j = 0; j < 2 * kGroups; ++j)
+        Mma(scores_[j / 2][j % 2], {a.z, b.z, a.w, b.w}, keys[j].z, keys[j].w);
     }
   }
   // From a group's scores to weights; for queries g and g + 8, positions from low_valid and high_valid on do
@@ -201,11 +182,12 @@ class WarpAttention {
     WeighQuery<1>(scores_[group], high_valid, scale);
   }
   __device__ __forceinline__ void Add() {
+    uint2 values[kDimTiles];
+    values_.Get(values);
 #pragma unroll
     for (const auto& part : parts_) {
 #pragma unroll
-      for (int tile = 0; tile < kDimTiles; ++tile)
-        Mma(sums.out[tile], part, values_[tile].x, values_[tile].y);
+      for (int tile = 0; tile < kDimTiles; ++tile) Mma(sums.out[tile], part, values[tile].x, values[tile].y);
     }
   }
 
@@ -242,8 +224,8 @@ class WarpAttention {
   }
 
   int lane_;
-  uint4 keys_[kGroups][2][2 * kChunks];  // this lane's parts of its rows of k
-  uint2 values_[kDimTiles];
+  LaneKeys<Cache, kDims> keys_[kGroups];
+  LaneValues<Cache, kSumDims> values_;
   float scores_[kGroups][2][4];  // columns 4 (g / 2) + 2 j + g % 2
   uint32_t parts_[3][4];         // of the weights: three BF16 carry all 24 bits of them
 };

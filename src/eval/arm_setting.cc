@@ -89,6 +89,7 @@ const std::vector<Key>& Keys() {
       NumberKey("min-p", &Sampling::min_p),
       TextKey("model", &ArmSetting::model),
       NameKey("numerics", &ArmSetting::numerics, {"w4a4", "w4a16", "bf16"}),
+      NameKey("kv-cache", &ArmSetting::kv_cache, {"bf16", "fp8"}),
       NameKey("backend", &ArmSetting::backend, BackendNames()),
   };
   return kKeys;

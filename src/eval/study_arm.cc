@@ -104,15 +104,18 @@ std::vector<ResolvedArm> ResolveArms(const std::vector<ArmSetting>& settings, co
     arm.sampling = setting.sampling;
     if (!setting.model.empty()) arm.engine.model = setting.model;
     if (!setting.numerics.empty()) arm.engine.numerics = setting.numerics;
+    if (!setting.kv_cache.empty()) arm.engine.kv_cache = setting.kv_cache;
     if (!setting.backend.empty()) arm.engine.backend = setting.backend;
     auto facts = models.find(arm.engine.model);
     if (facts == models.end()) facts = models.emplace(arm.engine.model, FactsOf(arm.engine.model)).first;
     const EngineOptions& engine = arm.engine;
-    const Json family = {{"model", FolderName(engine.model)},
-                         {"checkpoint", facts->second.fingerprint},
-                         {"numerics", engine.numerics.empty() ? "default" : engine.numerics},
-                         {"backend", engine.backend + (engine.cpu_path.empty() ? "" : ":" + engine.cpu_path)},
-                         {"chat_template", engine.chat_template.empty() ? "default" : engine.chat_template}};
+    Json family = {{"model", FolderName(engine.model)},
+                   {"checkpoint", facts->second.fingerprint},
+                   {"numerics", engine.numerics.empty() ? "default" : engine.numerics},
+                   {"backend", engine.backend + (engine.cpu_path.empty() ? "" : ":" + engine.cpu_path)},
+                   {"chat_template", engine.chat_template.empty() ? "default" : engine.chat_template}};
+    // Only where it was chosen: answers of older files were given without the choice.
+    if (!engine.kv_cache.empty()) family["kv_cache"] = engine.kv_cache;
     Json identity = family;
     identity["policy"] = Described(facts->second.defaults, setting);
     arm.arm = {.name = setting.name,
@@ -130,8 +133,8 @@ std::vector<ResolvedArm> ResolveEndpointArms(const std::vector<ArmSetting>& sett
   std::vector<ResolvedArm> arms;
   for (const ArmSetting& setting : settings) {
     const std::string where = "--arm " + setting.name;
-    if (!setting.numerics.empty() || !setting.backend.empty()) {
-      throw Error(where, "numerics and backend are the server's business");
+    if (!setting.numerics.empty() || !setting.kv_cache.empty() || !setting.backend.empty()) {
+      throw Error(where, "numerics, kv-cache and backend are the server's business");
     }
     const SamplingDefaults defaults;
     ResolvedArm& arm = arms.emplace_back();

@@ -1,5 +1,6 @@
 #include "model/decoder.h"
 
+#include <utility>
 #include <vector>
 
 #include "base/check.h"
@@ -24,6 +25,7 @@ DecoderLayerWeights ReadLayer(Checkpoint& checkpoint, int64_t index, const Decod
     w.k_norm = checkpoint.Vector(attention + "k_norm.weight", c.head_dim);
   }
   w.o = ReadStack(checkpoint, {{attention + "o_proj", c.hidden_size}}, q, false);
+  w.kv_scales = checkpoint.CacheScales(layer + "self_attn");
   w.ffn_norm = checkpoint.Vector(layer + "post_attention_layernorm.weight", c.hidden_size);
   w.gate_up = ReadStack(checkpoint,
                         {{mlp + "gate_proj", c.intermediate_size}, {mlp + "up_proj", c.intermediate_size}},
@@ -50,9 +52,11 @@ class Decoder final : public Model {
           const ModelOptions& options)
       : b_(backend),
         epsilon_(static_cast<float>(config.rms_norm_epsilon)),
-        numerics_(ChooseNumerics(weights.stacks(), options.numerics, config.where)) {
+        numerics_(ChooseNumerics(weights.stacks(), options.numerics, config.where)),
+        kv_cache_(options.kv_cache.value_or(KvCacheFormat::kBf16)) {
     Bind(weights);
-    AllocateRows(config, options);
+    AllocateRows(config);
+    AllocateCache(config, weights, options);
   }
 
   void Forward(LinearObserver* observer) override {
@@ -84,6 +88,7 @@ class Decoder final : public Model {
   }
 
   Numerics numerics() const override { return numerics_; }
+  KvCacheFormat kv_cache() const override { return kv_cache_; }
   int64_t num_parameters() const override { return num_parameters_; }
   int64_t weight_bytes_per_token() const override { return weight_bytes_per_token_; }
 
@@ -112,32 +117,46 @@ class Decoder final : public Model {
     weight_bytes_per_token_ = binder.weight_bytes_per_token();
   }
 
-  void AllocateRows(const HfConfig& c, const ModelOptions& options) {
-    FOURSTEP_CHECK(options.max_slots > 0 && options.block_tokens > 0 && options.num_cache_blocks >= 0,
-                   "{} slots, {} blocks of {} tokens", options.max_slots, options.num_cache_blocks,
-                   options.block_tokens);
-    const AttentionShape attention{.num_heads = static_cast<int32_t>(c.num_heads),
-                                   .num_kv_heads = static_cast<int32_t>(c.num_kv_heads),
-                                   .head_dim = static_cast<int32_t>(c.head_dim)};
+  static AttentionShape AttentionOf(const HfConfig& c) {
+    return {.num_heads = static_cast<int32_t>(c.num_heads),
+            .num_kv_heads = static_cast<int32_t>(c.num_kv_heads),
+            .head_dim = static_cast<int32_t>(c.head_dim)};
+  }
+
+  void AllocateRows(const HfConfig& c) {
+    const AttentionShape attention = AttentionOf(c);
     const auto width = static_cast<int32_t>(c.hidden_size);
     x_ = b_.AddActivation(width);
     normed_ = b_.AddActivation(width);
     qkv_ = b_.AddActivation(attention.qkv_width());
     attended_ = b_.AddActivation(attention.num_heads * attention.head_dim);
     gated_ = b_.AddActivation(static_cast<int32_t>(c.intermediate_size));
+  }
+
+  void AllocateCache(const HfConfig& c, const DecoderWeights& weights, const ModelOptions& options) {
+    FOURSTEP_CHECK(options.max_slots > 0 && options.block_tokens > 0 && options.num_cache_blocks >= 0,
+                   "{} slots, {} blocks of {} tokens", options.max_slots, options.num_cache_blocks,
+                   options.block_tokens);
+    std::vector<KvScales> scales;
+    if (kv_cache_ == KvCacheFormat::kFp8) {
+      for (const DecoderLayerWeights& w : weights.layers) scales.push_back(w.kv_scales);
+    }
     const int64_t blocks_for_one = (c.max_positions + options.block_tokens - 1) / options.block_tokens;
     b_.AllocateKvCache({.num_layers = static_cast<int32_t>(c.num_layers),
-                        .attention = attention,
+                        .attention = AttentionOf(c),
                         .num_blocks = options.num_cache_blocks > 0 ? options.num_cache_blocks
                                                                    : static_cast<int32_t>(blocks_for_one),
                         .block_tokens = options.block_tokens,
-                        .max_slots = options.max_slots},
+                        .max_slots = options.max_slots,
+                        .format = kv_cache_,
+                        .scales = std::move(scales)},
                        MakeRopeTable(c.rope, c.head_dim));
   }
 
   Backend& b_;
   float epsilon_;
   Numerics numerics_;
+  KvCacheFormat kv_cache_;
   EmbeddingId embedding_;
   std::vector<Layer> layers_;
   VectorId norm_;
@@ -161,7 +180,9 @@ std::unique_ptr<Model> BindDecoder(const HfConfig& config, const DecoderWeights&
 
 std::unique_ptr<Model> LoadDecoder(Checkpoint& checkpoint, Backend& backend, const ModelOptions& options,
                                    const DecoderTraits& traits) {
-  return BindDecoder(checkpoint.config(), ReadWeights(checkpoint, traits), backend, options);
+  ModelOptions resolved = options;
+  resolved.kv_cache = options.kv_cache.value_or(checkpoint.kv_cache());
+  return BindDecoder(checkpoint.config(), ReadWeights(checkpoint, traits), backend, resolved);
 }
 
 void ExpectNoAttentionBias(const HfConfig& config) {

@@ -22,6 +22,7 @@ struct DecoderLayerWeights {
   std::span<const float> attention_norm, ffn_norm;  // [hidden]
   std::span<const float> q_norm, k_norm;            // [head_dim], or empty
   LinearStack qkv, o, gate_up, down;
+  KvScales kv_scales = {};  // where the cache is FP8
 };
 struct DecoderWeights {
   LinearWeight embedding;
@@ -32,7 +33,7 @@ struct DecoderWeights {
   std::vector<const LinearStack*> stacks() const;  // of all linears
 };
 
-// See Model::Load. The weights may go away afterwards.
+// See Model::Load; the cache is BF16 where the options do not say. The weights may go away afterwards.
 std::unique_ptr<Model> BindDecoder(const HfConfig& config, const DecoderWeights& weights, Backend& backend,
                                    const ModelOptions& options);
 

@@ -17,9 +17,10 @@ struct ModelOptions {
   // checkpoint allows (w4a4 where every 4-bit linear has an input scale, w4a16 where there are 4-bit linears,
   // bf16 otherwise).
   std::optional<Numerics> numerics;
-  int32_t max_slots = 8;         // sequences at a time
-  int32_t block_tokens = 16;     // of a cache block
-  int32_t num_cache_blocks = 0;  // 0: enough for one sequence of max_positions
+  std::optional<KvCacheFormat> kv_cache = {};  // absent: what the checkpoint asks for
+  int32_t max_slots = 8;                       // sequences at a time
+  int32_t block_tokens = 16;                   // of a cache block
+  int32_t num_cache_blocks = 0;                // 0: enough for one sequence of max_positions
 };
 
 // Sees the input of every linear that could be quantised, as the step reaches it (calibration); the head's
@@ -44,6 +45,7 @@ class Model {
   virtual void Forward(LinearObserver* observer = nullptr) = 0;
 
   virtual Numerics numerics() const = 0;  // of the 4-bit linears; kBf16 where there are none
+  virtual KvCacheFormat kv_cache() const = 0;
   virtual int64_t num_parameters() const = 0;
   virtual int64_t weight_bytes_per_token() const = 0;  // read by one decode step at batch 1, head included
 };

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <new>
 
+#include "backend/kv_cache_check.h"
 #include "base/check.h"
 #include "base/error.h"
 #include "reference/reference_impl.h"
@@ -11,21 +12,18 @@ namespace fourstep {
 
 void ReferenceBackend::AllocateKvCache(const KvCacheShape& shape, const RopeTable& rope) {
   const AttentionShape& a = shape.attention;
-  FOURSTEP_CHECK(a.num_kv_heads > 0 && a.num_heads % a.num_kv_heads == 0 && a.head_dim % 2 == 0 &&
-                     rope.inv_freq.size() == static_cast<size_t>(a.head_dim) / 2,
-                 "{} heads, {} kv heads of {}, {} frequencies", a.num_heads, a.num_kv_heads, a.head_dim,
-                 rope.inv_freq.size());
-  FOURSTEP_CHECK(shape.block_tokens > 0 && shape.num_blocks > 0 && shape.num_layers > 0);
+  CheckKvCache(shape, rope);
   const size_t count = static_cast<size_t>(shape.num_layers) * static_cast<size_t>(shape.num_blocks) *
                        static_cast<size_t>(shape.block_tokens) * static_cast<size_t>(a.num_kv_heads) *
                        static_cast<size_t>(a.head_dim);
   cache_shape_ = shape;
   rope_ = rope;
   try {
-    k_cache_.assign(count, BFloat16{});
-    v_cache_.assign(count, BFloat16{});
+    k_cache_.Allocate(count, shape.format);
+    v_cache_.Allocate(count, shape.format);
   } catch (const std::bad_alloc&) {
-    throw Errorf("kv cache", "needs {} MiB of memory, more than there is: lower its size", count >> 18);
+    throw Errorf("kv cache", "needs {} MiB of memory, more than there is: lower its size",
+                 2 * count * static_cast<size_t>(KvCacheValueBytes(shape.format)) >> 20);
   }
 }
 
@@ -58,9 +56,11 @@ void ReferenceBackend::NormAndRotate(std::span<BFloat16> head, int32_t position,
   for (size_t i = 0; i < half; ++i) {
     const double angle = static_cast<float>(position) * rope_.inv_freq[i];
     const double c = std::cos(angle) * rope_.attention_factor, s = std::sin(angle) * rope_.attention_factor;
-    head[i] = BFloat16::Encode(static_cast<float>(scratch[i] * c - scratch[half + i] * s));
-    head[half + i] = BFloat16::Encode(static_cast<float>(scratch[half + i] * c + scratch[i] * s));
+    const double first = scratch[i] * c - scratch[half + i] * s;
+    scratch[half + i] = scratch[half + i] * c + scratch[i] * s;
+    scratch[i] = first;
   }
+  for (size_t i = 0; i < head.size(); ++i) head[i] = BFloat16::Encode(static_cast<float>(scratch[i]));
 }
 
 void ReferenceBackend::RotateAndAppend(ActivationId qkv, int32_t layer, VectorId q_norm, VectorId k_norm,
@@ -69,6 +69,7 @@ void ReferenceBackend::RotateAndAppend(ActivationId qkv, int32_t layer, VectorId
   Rows& x = rows(qkv);
   FOURSTEP_CHECK(x.consumer.id < 0 && x.width == a.qkv_width(), "qkv of width {}", x.width);
   const auto dim = static_cast<size_t>(a.head_dim);
+  const KvScales scales = cache_shape_.scales_of(layer);
   std::vector<double> scratch(dim);
   for (int32_t r = 0; r < num_rows(); ++r) {
     const int32_t position = batch_->positions[static_cast<size_t>(r)];
@@ -81,8 +82,10 @@ void ReferenceBackend::RotateAndAppend(ActivationId qkv, int32_t layer, VectorId
       const std::span<BFloat16> k = head(a.num_heads + h), v = head(a.num_heads + a.num_kv_heads + h);
       NormAndRotate(k, position, k_norm, epsilon, scratch);
       const size_t to = CacheOffset(layer, batch_->slots[static_cast<size_t>(r)], position, h);
-      std::copy(k.begin(), k.end(), k_cache_.begin() + static_cast<ptrdiff_t>(to));
-      std::copy(v.begin(), v.end(), v_cache_.begin() + static_cast<ptrdiff_t>(to));
+      for (size_t i = 0; i < dim; ++i) {
+        k_cache_.Store(to + i, static_cast<float>(scratch[i]), scales.k);
+        v_cache_.Store(to + i, BFloat16::Decode(v[i]), scales.v);
+      }
     }
   }
 }
@@ -92,6 +95,7 @@ void ReferenceBackend::Attention(ActivationId out, ActivationId qkv, int32_t lay
   const Rows& x = rows(qkv);
   const auto dim = static_cast<size_t>(a.head_dim);
   const double scale = 1 / std::sqrt(static_cast<double>(a.head_dim));
+  const KvScales scales = cache_shape_.scales_of(layer);
   std::vector<double> row(static_cast<size_t>(a.num_heads) * dim), weights;
   for (int32_t r = 0; r < num_rows(); ++r) {
     const int32_t slot = batch_->slots[static_cast<size_t>(r)];
@@ -103,18 +107,18 @@ void ReferenceBackend::Attention(ActivationId out, ActivationId qkv, int32_t lay
       const BFloat16* q = x.values.data() + r * x.width + h * a.head_dim;
       double max = -INFINITY, sum = 0;
       for (int32_t t = 0; t < length; ++t) {
-        const BFloat16* k = k_cache_.data() + CacheOffset(layer, slot, t, kv_head);
+        const size_t k = CacheOffset(layer, slot, t, kv_head);
         double dot = 0;
-        for (size_t i = 0; i < dim; ++i) dot += double{BFloat16::Decode(q[i])} * BFloat16::Decode(k[i]);
+        for (size_t i = 0; i < dim; ++i) dot += BFloat16::Decode(q[i]) * k_cache_.Load(k + i, scales.k);
         weights[static_cast<size_t>(t)] = dot * scale;
         max = std::max(max, dot * scale);
       }
       for (double& w : weights) sum += w = std::exp(w - max);
       for (int32_t t = 0; t < length; ++t) {
-        const BFloat16* v = v_cache_.data() + CacheOffset(layer, slot, t, kv_head);
+        const size_t v = CacheOffset(layer, slot, t, kv_head);
         for (size_t i = 0; i < dim; ++i) {
           row[static_cast<size_t>(h) * dim + i] +=
-              weights[static_cast<size_t>(t)] / sum * BFloat16::Decode(v[i]);
+              weights[static_cast<size_t>(t)] / sum * v_cache_.Load(v + i, scales.v);
         }
       }
     }

@@ -12,6 +12,7 @@
 #include "backend/backend.h"
 #include "formats/bfloat16.h"
 #include "formats/nvfp4.h"
+#include "reference/cached_values.h"
 #include "reference/reference_backend.h"
 #include "sampling/draw_slots.h"
 
@@ -103,6 +104,7 @@ class ReferenceBackend final : public Backend {
   void MultiplyRow(const PreparedLinear& l, const Rows& x, int32_t r, std::span<double> out) const;
   // Where position `position` of `slot` lies in a cache: the first of the head_dim values of kv head `head`.
   size_t CacheOffset(int32_t layer, int32_t slot, int32_t position, int32_t head) const;
+  // In place; `scratch` gets what was rounded.
   void NormAndRotate(std::span<BFloat16> head, int32_t position, VectorId norm, double epsilon,
                      std::span<double> scratch) const;
 
@@ -113,7 +115,7 @@ class ReferenceBackend final : public Backend {
   std::vector<Rows> rows_;
   KvCacheShape cache_shape_;
   RopeTable rope_;
-  std::vector<BFloat16> k_cache_, v_cache_;  // [num_layers, num_blocks, block_tokens, num_kv_heads, head_dim]
+  CachedValues k_cache_, v_cache_;  // [num_layers, num_blocks, block_tokens, num_kv_heads, head_dim]
   DrawSlots slots_;
   const Batch* batch_ = nullptr;  // of the step that is under way or was the last
   bool in_step_ = false;

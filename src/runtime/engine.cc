@@ -127,12 +127,14 @@ Engine::State::State(const EngineOptions& options, Checkpoint checkpoint)
       patterns(encoder.tokenizer(), control, NumDrawable(encoder.tokenizer(), checkpoint.config())),
       scheduler(memory) {
   const std::optional<Numerics> numerics = ParseNumerics(options.numerics);
+  const std::optional<KvCacheFormat> kv_cache = ParseKvCacheFormat(options.kv_cache);
   backend = MakeBackend({.name = options.backend,
                          .cpu_path = options.cpu_path,
                          .num_threads = options.num_threads,
                          .max_rows = memory.prefill_chunk_tokens + memory.max_sequences});
   model = Model::Load(checkpoint, *backend,
                       {.numerics = numerics,
+                       .kv_cache = kv_cache,
                        .max_slots = memory.max_sequences,
                        .block_tokens = memory.block_tokens,
                        .num_cache_blocks = memory.num_blocks});
@@ -141,6 +143,7 @@ Engine::State::State(const EngineOptions& options, Checkpoint checkpoint)
   info = {.architecture = checkpoint.config().architecture,
           .backend = backend->name(),
           .numerics = std::string(NumericsName(model->numerics())),
+          .kv_cache = std::string(KvCacheFormatName(model->kv_cache())),
           .chat_template = std::string(encoder.chat_template() ? encoder.chat_template()->name() : ""),
           .num_parameters = model->num_parameters(),
           .weight_bytes_per_token = model->weight_bytes_per_token(),

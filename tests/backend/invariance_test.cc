@@ -78,7 +78,9 @@ std::vector<RandomModelShape> Shapes() {
   RandomModelShape fp8 = plain;
   fp8.numerics = Numerics::kBf16;
   fp8.dense_format = WeightFormat::kFp8;
-  return {plain, w4a16, bf16, fp8};
+  RandomModelShape fp8_cache = bf16;
+  fp8_cache.kv_cache = KvCacheFormat::kFp8;
+  return {plain, w4a16, bf16, fp8, fp8_cache};
 }
 
 bool SameBits(const Logits& a, const Logits& b) {
@@ -122,7 +124,8 @@ TEST(Invariance, BatchSlotChunkAndThreads) {
       }
       // One ulp of BF16 somewhere moves a 4-bit code now and then.
       const double limit = shape.numerics == Numerics::kW4A4 ? 0.06 : 0.006;
-      EXPECT_LT(std::sqrt(error / norm), limit) << path << " " << NumericsName(shape.numerics);
+      EXPECT_LT(std::sqrt(error / norm), limit)
+          << path << " " << NumericsName(shape.numerics) << " " << KvCacheFormatName(shape.kv_cache);
     }
   }
 }
@@ -130,6 +133,7 @@ TEST(Invariance, BatchSlotChunkAndThreads) {
 struct AttentionCase {
   AttentionShape shape;
   int32_t block_tokens, first, length;  // attention is computed for positions first .. length - 1
+  KvCacheFormat kv_cache = KvCacheFormat::kBf16;
 };
 
 // Outputs for sequence 0, of which a step has `chunk` rows. With `has_others`, a step has the next row of a
@@ -148,7 +152,9 @@ std::vector<float> RunAttention(Backend& b, const AttentionCase& c, int32_t chun
                      .attention = a,
                      .num_blocks = kSlots * blocks,
                      .block_tokens = c.block_tokens,
-                     .max_slots = kSlots},
+                     .max_slots = kSlots,
+                     .format = c.kv_cache,
+                     .scales = UnevenScales(c.kv_cache, 1)},
                     rope);
   std::vector<float> results;
   int32_t done_before = 0, done_behind = 0;
@@ -183,14 +189,18 @@ std::vector<float> RunAttention(Backend& b, const AttentionCase& c, int32_t chun
 // Rows of one sequence that stand together may share what they read of it. The long contexts are there
 // because the GPU shares contexts out by their length, in another way from 256 groups of 16 positions on; in
 // the first case rows have too little context to share on it.
-TEST(Invariance, AttentionInChunks) {
-  for (const AttentionCase& c : std::vector<AttentionCase>{{{4, 4, 64}, 16, 0, 100},
-                                                           {{6, 2, 24}, 9, 230, 320},
-                                                           {{8, 2, 128}, 16, 230, 330},
-                                                           {{8, 1, 80}, 48, 250, 330},
-                                                           {{20, 1, 64}, 16, 260, 330},
-                                                           {{2, 1, 64}, 16, 4060, 4130},
-                                                           {{3, 1, 128}, 40, 3400, 3440}}) {
+class AttentionInChunks : public testing::TestWithParam<KvCacheFormat> {};
+
+TEST_P(AttentionInChunks, GiveTheSameRows) {
+  for (AttentionCase c : std::vector<AttentionCase>{{{4, 4, 64}, 16, 0, 100},
+                                                    {{6, 2, 24}, 9, 230, 320},
+                                                    {{8, 2, 128}, 16, 230, 330},
+                                                    {{8, 1, 80}, 48, 250, 330},
+                                                    {{20, 1, 64}, 16, 260, 330},
+                                                    {{2, 1, 136}, 16, 30, 90},
+                                                    {{2, 1, 64}, 16, 4060, 4130},
+                                                    {{3, 1, 128}, 40, 3400, 3440}}) {
+    c.kv_cache = GetParam();
     for (const Contestant& contestant : Contestants()) {
       SCOPED_TRACE(contestant.name + " " + std::to_string(c.shape.num_heads) + " heads, up to " +
                    std::to_string(c.length));
@@ -205,6 +215,9 @@ TEST(Invariance, AttentionInChunks) {
     }
   }
 }
+
+INSTANTIATE_TEST_SUITE_P(Caches, AttentionInChunks, testing::ValuesIn(kKvCacheFormats),
+                         [](const auto& format) { return std::string(KvCacheFormatName(format.param)); });
 
 // [num_rows, n]: a linear of the rows of a table.
 std::vector<float> LinearOfRows(Backend& b, const RandomWeight& w, Numerics numerics,

@@ -339,6 +339,7 @@ struct AttentionCase {
   AttentionShape shape;
   int32_t block_tokens, length;
   bool rotates;  // with angles and norms; without, q, k and v stay bit for bit
+  KvCacheFormat kv_cache;
 };
 
 // `step_rows` positions a step. With `rotated`, q, k and v as attention found them too.
@@ -357,7 +358,9 @@ std::vector<float> RunAttention(Backend& b, const AttentionCase& c, int32_t step
                      .attention = a,
                      .num_blocks = 3 * blocks,
                      .block_tokens = c.block_tokens,
-                     .max_slots = 3},
+                     .max_slots = 3,
+                     .format = c.kv_cache,
+                     .scales = UnevenScales(c.kv_cache, 2)},
                     rope);
   const ActivationId qkv = b.AddActivation(a.qkv_width()), out = b.AddActivation(a.num_heads * a.head_dim);
   VectorId norm;
@@ -386,18 +389,29 @@ std::vector<float> RunAttention(Backend& b, const AttentionCase& c, int32_t step
 // The longer ones are those of which the GPU computes rows of a step of 80 together.
 std::vector<AttentionCase> AttentionCases() {
   std::vector<AttentionCase> cases;
-  for (const bool rotates : {false, true}) {
-    cases.push_back({{1, 1, 2}, 1, 7, rotates});
-    cases.push_back({{6, 2, 16}, 5, 40, rotates});
-    cases.push_back({{4, 4, 24}, 16, 170, rotates});
-    cases.push_back({{7, 1, 64}, 32, 170, rotates});
-    cases.push_back({{8, 2, 128}, 48, 200, rotates});
-    cases.push_back({{2, 1, 80}, 17, 170, rotates});
-    cases.push_back({{16, 2, 128}, 16, 170, rotates});
-    cases.push_back({{20, 1, 64}, 16, 170, rotates});
-    cases.push_back({{3, 1, 136}, 16, 40, rotates});
+  for (const KvCacheFormat kv_cache : kKvCacheFormats) {
+    for (const bool rotates : {false, true}) {
+      cases.push_back({{1, 1, 2}, 1, 7, rotates, kv_cache});
+      cases.push_back({{6, 2, 16}, 5, 40, rotates, kv_cache});
+      cases.push_back({{4, 4, 24}, 16, 170, rotates, kv_cache});
+      cases.push_back({{7, 1, 64}, 32, 170, rotates, kv_cache});
+      cases.push_back({{8, 2, 128}, 48, 200, rotates, kv_cache});
+      cases.push_back({{2, 1, 80}, 17, 170, rotates, kv_cache});
+      cases.push_back({{16, 2, 128}, 16, 170, rotates, kv_cache});
+      cases.push_back({{20, 1, 64}, 16, 170, rotates, kv_cache});
+      cases.push_back({{3, 1, 136}, 16, 40, rotates, kv_cache});
+    }
   }
   return cases;
+}
+
+// The weights sum to 1, values are below 6; a score's error multiplies its weight. Where q and k were rotated
+// they may already differ by an ulp of BF16 in places, and a key of an FP8 cache by a whole code, which moves
+// a score by up to 1.
+double AttentionBound(const AttentionCase& c, float expected) {
+  if (c.rotates) return c.kv_cache == KvCacheFormat::kFp8 ? 0.5 : 0.06;
+  const double scores = kC * kEps * (c.shape.head_dim + c.length) * 6;
+  return scores * 8 + kBf16Ulp * std::fabs(expected);
 }
 
 TEST(Parity, RotationAndAttention) {
@@ -406,9 +420,9 @@ TEST(Parity, RotationAndAttention) {
     std::vector<float> expected_qkv;
     const std::vector<float> expected = RunAttention(*reference, c, 64, &expected_qkv);
     for (const Contestant& contestant : Contestants()) {
-      SCOPED_TRACE(fmt::format("{} heads {}/{} of {}, blocks of {}, rotates {}", contestant.name,
+      SCOPED_TRACE(fmt::format("{} heads {}/{} of {}, blocks of {}, rotates {}, {} cache", contestant.name,
                                c.shape.num_heads, c.shape.num_kv_heads, c.shape.head_dim, c.block_tokens,
-                               c.rotates));
+                               c.rotates, KvCacheFormatName(c.kv_cache)));
       std::vector<float> got_qkv;
       const std::vector<float> got = RunAttention(*contestant.make(2), c, 64, &got_qkv);
       ASSERT_EQ(got_qkv.size(), expected_qkv.size());
@@ -418,18 +432,108 @@ TEST(Parity, RotationAndAttention) {
         ASSERT_NEAR(got_qkv[i], expected_qkv[i], bound) << i;
       }
       ASSERT_EQ(got.size(), expected.size());
+      double error = 0;
       for (size_t i = 0; i < got.size(); ++i) {
-        // The weights sum to 1, values are below 6; a score's error multiplies its weight. Where q and k were
-        // rotated they may already differ by an ulp of BF16 in places.
-        const double scores = kC * kEps * (c.shape.head_dim + c.length) * 6;
-        const double bound = c.rotates ? 0.06 : scores * 8 + kBf16Ulp * std::fabs(expected[i]);
-        ASSERT_NEAR(got[i], expected[i], bound) << i;
+        ASSERT_NEAR(got[i], expected[i], AttentionBound(c, expected[i])) << i;
+        error += std::pow(double{got[i]} - expected[i], 2);
       }
+      EXPECT_LT(std::sqrt(error / static_cast<double>(got.size())), 0.005);
       // A backend may join operations where nobody asks in between, and where rows are of different
       // sequences; it may compute rows of one sequence together.
       for (const int32_t step_rows : {64, 1, 17, 80}) {
         EXPECT_EQ(RunAttention(*contestant.make(2), c, step_rows, nullptr), got)
             << step_rows << " rows a step";
+      }
+    }
+  }
+}
+
+// What rows of one position each, which read nothing but themselves, give: the values [rows, width] as an FP8
+// cache has them. Keys are `key`.
+std::vector<float> ValuesThroughCache(Backend& b, const std::vector<uint16_t>& values, int32_t num_rows,
+                                      uint16_t key, KvCacheFormat format,
+                                      const std::vector<KvScales>& scales) {
+  constexpr int32_t kDim = 64;
+  const size_t width = values.size() / static_cast<size_t>(num_rows);
+  std::vector<uint16_t> rows_of_qkv;
+  for (size_t r = 0; r < static_cast<size_t>(num_rows); ++r) {
+    rows_of_qkv.insert(rows_of_qkv.end(), width, 0x3F80);  // 1
+    rows_of_qkv.insert(rows_of_qkv.end(), width, key);
+    const auto from = values.begin() + static_cast<ptrdiff_t>(r * width);
+    rows_of_qkv.insert(rows_of_qkv.end(), from, from + static_cast<ptrdiff_t>(width));
+  }
+  LinearWeight table;
+  table.name = "rows";
+  table.n = num_rows;
+  table.k = static_cast<int64_t>(3 * width);
+  table.values = std::as_bytes(std::span(rows_of_qkv));
+  const EmbeddingId embedding = b.AddEmbedding(table);
+  const auto heads = static_cast<int32_t>(width) / kDim;
+  b.AllocateKvCache({.num_layers = 1,
+                     .attention = {heads, heads, kDim},
+                     .num_blocks = num_rows,
+                     .block_tokens = 1,
+                     .max_slots = num_rows,
+                     .format = format,
+                     .scales = scales},
+                    {.inv_freq = std::vector<float>(kDim / 2, 1.0f)});
+  const ActivationId qkv = b.AddActivation(static_cast<int32_t>(table.k)),
+                     out = b.AddActivation(static_cast<int32_t>(width));
+  BatchRows rows;
+  for (int32_t r = 0; r < num_rows; ++r) rows.Add(r, 0, r, false);
+  rows.SetTables(num_rows, 1);
+  const Batch batch = rows.view();
+  b.BeginStep(batch);
+  b.Embed(qkv, embedding);
+  b.RotateAndAppend(qkv, 0, {}, {}, 1e-6f);
+  b.Attention(out, qkv, 0, {});
+  b.EndStep();
+  return b.ReadActivation(out);
+}
+
+// Every BF16 number but NaN, and so every border between two codes, at scales whose quotients have all 24
+// bits.
+TEST(Parity, Fp8CacheRoundsEveryNumberOnce) {
+  constexpr int32_t kRows = 64;
+  std::vector<uint16_t> values(0x10000);
+  for (uint32_t bits = 0; bits < 0x10000; ++bits)
+    values[bits] =
+        static_cast<uint16_t>(std::isnan(BFloat16::Decode({static_cast<uint16_t>(bits)})) ? 0 : bits);
+  std::vector<Contestant> contestants = Contestants();
+  contestants.push_back({"reference", false, [](int32_t) { return MakeReferenceBackend({.max_rows = 80}); }});
+  for (const Contestant& contestant : contestants) {
+    for (const float scale : {1.0f, 0.0625f, 0.013f, 1.7f, kMinKvScale, kMaxKvScale}) {
+      const std::vector<float> got = ValuesThroughCache(*contestant.make(2), values, kRows, 0,
+                                                        KvCacheFormat::kFp8, {{.k = 1, .v = scale}});
+      ASSERT_EQ(got.size(), values.size());
+      for (size_t i = 0; i < values.size(); ++i) {
+        const float value = BFloat16::Decode({values[i]});
+        ASSERT_EQ(got[i], RoundToBFloat16(E4M3::Decode(E4M3::Encode(value / scale)) * scale))
+            << contestant.name << " " << value << " at scale " << scale;
+      }
+    }
+  }
+}
+
+// An FP8 cache must not make numbers of what is NaN with a BF16 one.
+TEST(Parity, Fp8CacheKeepsNan) {
+  constexpr uint16_t kNan = 0x7FC0;
+  std::vector<uint16_t> values(3 * 128, 0x3F80);
+  for (const size_t i : {5, 130, 255, 300}) values[i] = kNan;
+  std::vector<Contestant> contestants = Contestants();
+  contestants.push_back({"reference", false, [](int32_t) { return MakeReferenceBackend({.max_rows = 80}); }});
+  for (const Contestant& contestant : contestants) {
+    for (const uint16_t key : {uint16_t{0x3F80}, kNan}) {
+      const auto run = [&](KvCacheFormat format) {
+        return ValuesThroughCache(*contestant.make(1), values, 3, key, format, {});
+      };
+      const std::vector<float> expected = run(KvCacheFormat::kBf16), got = run(KvCacheFormat::kFp8);
+      for (size_t i = 0; i < values.size(); ++i) {
+        EXPECT_TRUE(!std::isnan(expected[i]) || std::isnan(got[i])) << contestant.name << " " << i;
+        EXPECT_TRUE(values[i] != kNan || std::isnan(got[i])) << contestant.name << " " << i;
+      }
+      if (key != kNan) {
+        EXPECT_EQ(got[100], 1.0f) << contestant.name;
       }
     }
   }

@@ -141,7 +141,16 @@ struct RandomModelShape {
   WeightFormat dense_format = WeightFormat::kBf16;  // of kBf16's linears, and of the head
   bool has_head_norms = true, has_bias = false, has_pre_quant_scale = false;
   int32_t num_blocks = 64, block_tokens = 16, max_slots = 8;
+  KvCacheFormat kv_cache = KvCacheFormat::kBf16;
 };
+
+// Scales of an FP8 cache that differ and are no powers of two; none for a BF16 one.
+inline std::vector<KvScales> UnevenScales(KvCacheFormat format, int32_t num_layers) {
+  std::vector<KvScales> scales;
+  for (int32_t l = 0; format == KvCacheFormat::kFp8 && l < num_layers; ++l)
+    scales.push_back({.k = 0.03f + 0.01f * static_cast<float>(l), .v = 0.7f});
+  return scales;
+}
 
 // The forward of a Qwen3-like model. Same shape and seed, same weights on every backend.
 class RandomModel {
@@ -189,7 +198,9 @@ class RandomModel {
                         .attention = {s_.num_heads, s_.num_kv_heads, s_.head_dim},
                         .num_blocks = s_.num_blocks,
                         .block_tokens = s_.block_tokens,
-                        .max_slots = s_.max_slots},
+                        .max_slots = s_.max_slots,
+                        .format = s_.kv_cache,
+                        .scales = UnevenScales(s_.kv_cache, s_.num_layers)},
                        rope);
   }
 

@@ -116,6 +116,7 @@ TEST(Checkpoint, ReadsWhatModelOptWrites) {
   ExpectDecodesAs(checkpoint, "model.layers.0.mlp.down_proj", 8, 64);
   EXPECT_EQ(checkpoint.Linear("model.layers.0.mlp.down_proj", 8, 64).input_scale, 0.02f);
   checkpoint.ExpectAllRead();  // it has a scale of the cache, too
+  EXPECT_EQ(checkpoint.kv_cache(), KvCacheFormat::kFp8);
 }
 
 TEST(Checkpoint, ReadsWhatCompressedTensorsWrites) {
@@ -243,6 +244,53 @@ TEST(Checkpoint, FallsBackToHfQuantConfig) {
     EXPECT_EQ(checkpoint.dialect(), Dialect::kModelOpt);
     EXPECT_FALSE(checkpoint.Linear("m", kN, kK).input_scale);
   }
+}
+
+TEST(Checkpoint, SaysWhichCacheItAsksFor) {
+  using F = KvCacheFormat;
+  struct Case {
+    const char* dialect;
+    const char* key;
+    Json value;
+    F format;
+  };
+  const auto scheme = [](const char* more) {
+    Json json = ParseJson(R"({"num_bits": 8, "type": "float"})", "scheme");
+    json.update(ParseJson(more, "more"));
+    return json;
+  };
+  const std::vector<Case> cases = {
+      {"modelopt", "kv_cache_quant_algo", nullptr, F::kBf16},
+      {"modelopt", "kv_cache_quant_algo", "FP8", F::kFp8},
+      {"modelopt", "kv_cache_quant_algo", "NVFP4", F::kBf16},
+      {"modelopt", "kv_cache_scheme", scheme(R"({"dynamic": false})"), F::kFp8},
+      {"compressed-tensors", "kv_cache_scheme", nullptr, F::kBf16},
+      {"compressed-tensors", "kv_cache_scheme",
+       scheme(R"({"dynamic": false, "strategy": "tensor", "symmetric": true, "observer": "minmax"})"),
+       F::kFp8},
+      {"compressed-tensors", "kv_cache_scheme", scheme(R"({"dynamic": true})"), F::kBf16},
+      {"compressed-tensors", "kv_cache_scheme", scheme(R"({"strategy": "attn_head"})"), F::kBf16},
+      {"compressed-tensors", "kv_cache_scheme", scheme(R"({"type": "int"})"), F::kBf16},
+      {"compressed-tensors", "kv_cache_scheme", scheme(R"({"num_bits": 4})"), F::kBf16},
+  };
+  const Json group = ParseJson(R"({"weights": {"num_bits": 4, "type": "float", "group_size": 16}})", "group");
+  for (const Case& c : cases) {
+    Json json = ModelOptQuantization("NVFP4");
+    if (c.dialect == std::string("compressed-tensors"))
+      json = {{"quant_method", c.dialect},
+              {"format", "nvfp4-pack-quantized"},
+              {"config_groups", {{"group_0", group}}}};
+    json[c.key] = c.value;
+    EXPECT_EQ(ParseQuantizationConfig(json, "config").kv_cache.value_or(F::kBf16), c.format) << json;
+  }
+  Json bad = ModelOptQuantization("NVFP4");
+  bad["kv_cache_scheme"] = "FP8";
+  EXPECT_THROW(ParseQuantizationConfig(bad, "config"), Error);
+  bad["kv_cache_scheme"] = {{"type", "float"}};
+  EXPECT_THROW(ParseQuantizationConfig(bad, "config"), Error);
+  bad.erase("kv_cache_scheme");
+  bad["kv_cache_quant_algo"] = 8;
+  EXPECT_THROW(ParseQuantizationConfig(bad, "config"), Error);
 }
 
 TEST(Checkpoint, ReadsMixedPrecision) {

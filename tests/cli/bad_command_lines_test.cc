@@ -108,6 +108,8 @@ TEST(BadCommandLines, OfRunBeforeItLoads) {
       {{"--max-tokens", "0"}, "--max-tokens"},
       {{"--max-tokens", "2147483648"}, "--max-tokens"},
       {{"--numerics", "fp8"}, "--numerics"},
+      {{"--kv-cache", "int8"}, "--kv-cache"},
+      {{"--kv-cache"}, "--kv-cache"},
       {{"--backend", "tpu"}, "--backend"},
       {{"--cpu-path", "avx9"}, "--cpu-path"},
       {{"--threads", "0"}, "--threads"},

@@ -144,6 +144,27 @@ TEST_F(BenchCommand, ComponentsReadWhatAStepReads) {
   }
 }
 
+TEST_F(BenchCommand, AnFp8CacheIsHalfTheBytes) {
+  double attention_bytes[2] = {};
+  for (const bool is_fp8 : {false, true}) {
+    const std::string kv_cache = is_fp8 ? "fp8" : "bf16";
+    const std::vector<Json> rows =
+        Run({"bench", "components", "--shape", "abacus", "--batch", "2", "--context", "32", "--tokens", "2",
+             "--repeats", "1", "--kv-cache", kv_cache, "--json"});
+    for (const Json& row : rows) {
+      EXPECT_EQ(row["kv_cache"], kv_cache);
+      if (row["component"] == "attention") attention_bytes[is_fp8] = row["bytes"].get<double>();
+    }
+    const std::vector<Json> steps =
+        Run({"bench", "decode", "--shape", "abacus", "--batch", "1,2", "--context", "32", "--tokens", "2",
+             "--kv-cache", kv_cache, "--json"});
+    for (const Json& row : steps) EXPECT_EQ(row["kv_cache"], kv_cache);
+  }
+  // 8 layers of 2 heads of 64; 36 positions in the cache of each sequence at the mean of the steps.
+  EXPECT_EQ(attention_bytes[0], 2.0 * 36 * 8 * 2 * 64 * 2 * 2);
+  EXPECT_EQ(attention_bytes[1], attention_bytes[0] / 2);
+}
+
 TEST_F(BenchCommand, CsvGrows) {
   const std::vector<std::vector<std::string>> kCommands = {
       {"bench", "kernels", "--shape", "abacus", "--numerics", "w4a4", "--batch", "2", "--cold-mb", "1",
@@ -186,6 +207,8 @@ TEST_F(BenchCommand, RefusesOptionsWithoutSense) {
       {{"kernels", "--batch", "0"}, "--batch"},
       {{"kernels", "--batch", "257"}, "--batch"},
       {{"kernels", "--numerics", "fp8"}, "--numerics"},
+      {{"kernels", "--kv-cache", "fp8"}, "--kv-cache"},
+      {{"components", "--kv-cache", "fp4"}, "--kv-cache"},
       {{"kernels", "--cold-mb", "0"}, "--cold-mb"},
       {{"kernels", "--repeats", "0"}, "--repeats"},
       {{"kernels", "--backend", "tpu"}, "--backend"},

@@ -18,7 +18,7 @@ constexpr char kCtrlC[] = "\x03", kCtrlD[] = "\x04";
 
 TEST(Chat, AnswersTurnAfterTurn) {
   AtTerminal chat({"run", kModel, "--threads", "1", "--max-tokens", "4"});
-  ASSERT_TRUE(chat.WaitFor("w4a4 on cpu"));
+  ASSERT_TRUE(chat.WaitFor("w4a4 with a bf16 cache on cpu"));
   ASSERT_TRUE(chat.WaitFor("\n> "));
   chat.Type("hello\n");
   ASSERT_TRUE(chat.WaitFor("; prompt "));

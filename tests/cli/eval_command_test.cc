@@ -204,6 +204,9 @@ TEST_F(Eval, ScoresAServer) {
   ExpectRefusal(RunProgram({"eval", "--endpoint", server.url(), "--task", "dag", "--store", Store("x")}),
                 "MODEL");
   ExpectRefusal(RunProgram({"eval", "m", "--endpoint", server.url(), "--task", "dag", "--store", Store("x"),
+                            "--kv-cache", "fp8"}),
+                "--kv-cache");
+  ExpectRefusal(RunProgram({"eval", "m", "--endpoint", server.url(), "--task", "dag", "--store", Store("x"),
                             "--arm", "a=reset,t-low=0.1,tau-0=1"}),
                 "fixed and greedy");
   EXPECT_FALSE(std::filesystem::exists(Store("x")));
@@ -220,6 +223,7 @@ TEST_F(Eval, RefusesBadInput) {
   refused({"--arm", "a=fixed", "--arm", "a=greedy"}, "called a");
   refused({"--arm", "a=fixed,model=/nowhere"}, "/nowhere");
   refused({"--arm", "a=fixed,numerics=w2a2"}, "w2a2");
+  refused({"--arm", "a=fixed,kv-cache=fp4"}, "fp4");
   refused({"--arm", "a=fixed,backend=abacus"}, "abacus");
   refused({"--task", "nosuch"}, "nosuch");
   refused({"--task", "arithmetic"}, "arithmetic stands twice");

@@ -148,6 +148,19 @@ TEST(InspectCommand, ShowsAHeadInFp8) {
   }
 }
 
+TEST(InspectCommand, SaysWhichCacheIsAskedFor) {
+  const Json plain = InspectJson(kModels / "tiny-qwen3-nvfp4");
+  EXPECT_EQ(plain["kv_cache"], "bf16");
+  EXPECT_EQ(plain["kv_scales"], Json({{1.0, 1.0}, {1.0, 1.0}}));
+  const Copy copy("tiny-qwen3-nvfp4");
+  Json config = ParseJson(ReadFile(copy.path() / "config.json", 1 << 20), "config.json");
+  config["quantization_config"]["kv_cache_scheme"] = {{"num_bits", 8}, {"type", "float"}};
+  WriteFile(copy.path() / "config.json", DumpJson(config));
+  EXPECT_EQ(InspectJson(copy.path())["kv_cache"], "fp8");
+  EXPECT_THAT(Inspect(copy.path().string()).out,
+              HasSubstr("kv cache      fp8, key scales 1, value scales 1\n"));
+}
+
 TEST(InspectCommand, SaysWhyAStackCannotRun) {
   const Copy copy("tiny-qwen3-nvfp4");
   copy.SetScalar("model.layers.1.self_attn.k_proj.input_scale", 0.75f);
@@ -180,7 +193,8 @@ TEST(InspectCommand, PrintsATable) {
   EXPECT_EQ(result.status, 0);
   for (const char* text : {"architecture  LlamaForCausalLM, 2 layers, hidden 64, ffn 96\n",
                            "rope          theta 500000, llama3 with factor 8\n", "quantised by  modelopt\n",
-                           "runs in       w4a4, w4a16, bf16\n", "attention q          2  nvfp4   yes "}) {
+                           "runs in       w4a4, w4a16, bf16\n", "kv cache      bf16\n",
+                           "attention q          2  nvfp4   yes "}) {
     EXPECT_THAT(result.out, HasSubstr(text));
   }
 }

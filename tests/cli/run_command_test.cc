@@ -58,6 +58,7 @@ TEST(Run, WritesJsonLines) {
   EXPECT_EQ(summary["response"], text);
   EXPECT_EQ(summary["tokens"], lines.size() - 1);
   EXPECT_EQ(summary["numerics"], "w4a4");
+  EXPECT_EQ(summary["kv_cache"], "bf16");
   EXPECT_GT(summary["prompt_tokens"], 0);
   EXPECT_TRUE(summary["finish"] == "length" || summary["finish"] == "stop");
 }
@@ -90,7 +91,7 @@ TEST(Run, SaysThatAnAnswerWasCutOff) {
 TEST(Run, ShowsWhatItIsAskedFor) {
   const Result all = RunProgram(Flags({"-p", "hello", "--show", "all", "--stats"}));
   EXPECT_EQ(std::count(all.out.begin(), all.out.end(), '\n'), 13);  // a heading and twelve tokens
-  EXPECT_THAT(all.err, HasSubstr("w4a4 on cpu"));
+  EXPECT_THAT(all.err, HasSubstr("w4a4 with a bf16 cache on cpu"));
   EXPECT_THAT(all.err, HasSubstr("12 tokens, "));
   const Result steps = RunProgram(Flags({"-p", "hello", "--show", "steps", "--temperature", "0.7"}));
   EXPECT_THAT(steps.out, HasSubstr("── step 1: "));

@@ -30,11 +30,13 @@ TEST(ArmSetting, ReadsWhatRunTakes) {
   EXPECT_EQ(reset.sampling.window, 16);
   EXPECT_TRUE(reset.sampling.token_gate_only);
   EXPECT_EQ(reset.sampling.top_p, 0.8);
-  const ArmSetting other = ParseArm("b=temperature=1,model=/a=b/c,numerics=bf16,backend=reference,top-k=5");
+  const ArmSetting other =
+      ParseArm("b=temperature=1,model=/a=b/c,numerics=bf16,kv-cache=fp8,backend=reference,top-k=5");
   EXPECT_EQ(other.sampling.policy, "");
   EXPECT_EQ(other.sampling.temperature, 1);
   EXPECT_EQ(other.model, "/a=b/c");
   EXPECT_EQ(other.numerics, "bf16");
+  EXPECT_EQ(other.kv_cache, "fp8");
   EXPECT_EQ(other.backend, "reference");
   EXPECT_EQ(other.sampling.top_k, 5);
 }

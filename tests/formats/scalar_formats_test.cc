@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <vector>
@@ -82,6 +83,19 @@ TEST(E4M3, EncodesToNearestEvenAndSaturates) {
   }
   EXPECT_EQ(E4M3::Encode(0x1p-149f), 0);
   EXPECT_EQ(E4M3::Encode(std::numeric_limits<float>::quiet_NaN()) & 0x7F, 0x7F);
+}
+
+// What an FP8 cache counts on, over floats of all magnitudes: the error is half a step, the order stays, the
+// sign is apart.
+TEST(E4M3, RoundsWithin2ToTheMinus4) {
+  float last = 0;
+  for (uint32_t bits = 0; bits < FloatBits(E4M3::kMax); bits += 997) {
+    const float x = FloatFromBits(bits), rounded = E4M3::Decode(E4M3::Encode(x));
+    ASSERT_LE(std::fabs(rounded - x), std::max(x * 0x1p-4f, 0x1p-10f)) << x;
+    ASSERT_GE(rounded, last) << x;
+    ASSERT_EQ(E4M3::Encode(-x), E4M3::Encode(x) | 0x80) << x;
+    last = rounded;
+  }
 }
 
 TEST(E8M0, PowersOfTwo) {

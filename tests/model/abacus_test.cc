@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
 #include <filesystem>
 #include <numeric>
 
@@ -31,6 +32,13 @@ std::vector<float> LogitsOf(Backend& backend, Model& model, const std::vector<in
   return backend.ReadLogits();
 }
 
+std::unique_ptr<Model> LoadAbacus(Checkpoint& checkpoint, Backend& backend,
+                                  std::optional<KvCacheFormat> kv_cache) {
+  return Model::Load(
+      checkpoint, backend,
+      {.numerics = {}, .kv_cache = kv_cache, .max_slots = 1, .block_tokens = 16, .num_cache_blocks = 128});
+}
+
 // The margins are those of FP32; the backend rounds through BF16 activations, so that tokens nearly as likely
 // as each other may change places. Two that are a logit apart may not.
 void ExpectGoldens(Backend& backend) {
@@ -39,8 +47,7 @@ void ExpectGoldens(Backend& backend) {
   const Json goldens = ParseJson(text, "abacus_goldens.json");
   ASSERT_EQ(goldens.size(), 32u);
   Checkpoint checkpoint = Checkpoint::Open(kRoot / "models/abacus");
-  const std::unique_ptr<Model> model = Model::Load(
-      checkpoint, backend, {.numerics = {}, .max_slots = 1, .block_tokens = 16, .num_cache_blocks = 128});
+  const std::unique_ptr<Model> model = LoadAbacus(checkpoint, backend, {});
   const auto vocab = static_cast<size_t>(checkpoint.config().vocab_size);
   int64_t num_tokens = 0, num_certain = 0, num_same = 0, num_correct = 0;
   for (const Json& golden : goldens) {
@@ -75,6 +82,41 @@ TEST(Abacus, AnswersAsTransformersDoesOnTheGpu) {
   if (CountCudaDevices() > 0) return ExpectGoldens(*MakeCudaBackend({.max_rows = 2048}));
 #endif
   GTEST_SKIP() << "no GPU";
+}
+
+// E4M3 rounds with a relative error of up to u = 2^-4, u / sqrt(3) in the root mean square where it is spread
+// evenly. A layer rounds keys and values; what comes of these errors enters the logits with about the gain of
+// attention, 1 at most in a trained model, and adds up in quadrature over the layers (golden_test.cc):
+// u sqrt(2 layers / 3), relative to the logits.
+TEST(Abacus, AnFp8CacheStaysWithinItsRounding) {
+  constexpr size_t kTexts = 6;
+  const Json goldens = ParseJson(ReadFile(kRoot / "tests/model/data/abacus_goldens.json", size_t{16} << 20),
+                                 "abacus_goldens.json");
+  Checkpoint checkpoint = Checkpoint::Open(kRoot / "models/abacus");
+  const auto read = [&](KvCacheFormat kv_cache) {
+    const auto backend = MakeCpuBackend({.path = "", .num_threads = 1, .max_rows = 2048});
+    const std::unique_ptr<Model> model = LoadAbacus(checkpoint, *backend, kv_cache);
+    std::vector<std::vector<float>> logits;
+    for (size_t i = 0; i < kTexts; ++i) {
+      logits.push_back(LogitsOf(*backend, *model, goldens[i]["prompt"].get<std::vector<int32_t>>(),
+                                goldens[i]["tokens"].get<std::vector<int32_t>>()));
+    }
+    return logits;
+  };
+  const auto bf16 = read(KvCacheFormat::kBf16), fp8 = read(KvCacheFormat::kFp8);
+  const auto layers = static_cast<double>(checkpoint.config().num_layers);
+  for (size_t i = 0; i < kTexts; ++i) {
+    ASSERT_EQ(fp8[i].size(), bf16[i].size());
+    double error = 0, norm = 0;
+    for (size_t j = 0; j < bf16[i].size(); ++j) {
+      error += std::pow(double{fp8[i][j]} - bf16[i][j], 2);
+      norm += std::pow(double{bf16[i][j]}, 2);
+    }
+    const double relative = std::sqrt(error / norm);
+    RecordProperty("relative_error_" + std::to_string(i), std::to_string(relative));
+    EXPECT_LT(relative, 0x1p-4 * std::sqrt(2 * layers / 3)) << goldens[i]["id"];
+    EXPECT_GT(relative, 0) << "it is another cache";
+  }
 }
 
 }  // namespace

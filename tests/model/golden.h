@@ -95,11 +95,16 @@ inline std::unique_ptr<Backend> MakeBackendHere(const std::string& name) {
 // A model of a checkpoint folder with its own backend; one sequence in one slot.
 class TinyModel {
  public:
-  TinyModel(const std::filesystem::path& folder, const std::string& backend, std::optional<Numerics> numerics)
+  TinyModel(const std::filesystem::path& folder, const std::string& backend, std::optional<Numerics> numerics,
+            std::optional<KvCacheFormat> kv_cache = {})
       : backend_(MakeBackendHere(backend)) {
     Checkpoint checkpoint = Checkpoint::Open(folder);
     model_ = Model::Load(checkpoint, *backend_,
-                         {.numerics = numerics, .max_slots = 2, .block_tokens = 8, .num_cache_blocks = 32});
+                         {.numerics = numerics,
+                          .kv_cache = kv_cache,
+                          .max_slots = 2,
+                          .block_tokens = 8,
+                          .num_cache_blocks = 32});
   }
 
   // Logits of `rows` (ascending) of a prompt that is given in chunks.

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <limits>
 
 #include "base/error.h"
 #include "formats/e4m3.h"
@@ -257,6 +258,77 @@ TEST(Load, RunsFp8AsTheValuesThatItHolds) {
       EXPECT_THAT(Refusal(fp8.path(), Numerics::kW4A16), testing::HasSubstr("no 4-bit weights"));
     }
   }
+}
+
+constexpr const char* kFp8Scheme = R"({"dynamic": false, "num_bits": 8, "type": "float"})";
+
+// tiny-qwen3-nvfp4 that asks for an FP8 cache, with a scale of the keys of layer 1 where it is given.
+EditedCheckpoint WithFp8Cache(const std::string& name = "", std::optional<float> scale = {},
+                              const char* scheme = kFp8Scheme) {
+  return EditedCheckpoint("tiny-qwen3-nvfp4", [&](Json& config, OwnedTensors& t) {
+    config["quantization_config"]["kv_cache_scheme"] = ParseJson(scheme, "scheme");
+    if (!scale) return;
+    OwnedTensor tensor{TensorType::kF32, {}, std::vector<std::byte>(4)};
+    std::memcpy(tensor.bytes.data(), &*scale, 4);
+    t[kLayer + "self_attn." + name] = tensor;
+  });
+}
+
+TEST(Load, KeepsTheCacheThatIsAskedFor) {
+  const std::filesystem::path plain = TinyCheckpoint("tiny-qwen3-nvfp4");
+  const EditedCheckpoint fp8 = WithFp8Cache();
+  const auto cache_of = [](const std::filesystem::path& folder, std::optional<KvCacheFormat> wanted) {
+    return TinyModel(folder, "reference", {}, wanted).model().kv_cache();
+  };
+  EXPECT_EQ(cache_of(plain, {}), KvCacheFormat::kBf16);
+  EXPECT_EQ(cache_of(plain, KvCacheFormat::kFp8), KvCacheFormat::kFp8);
+  EXPECT_EQ(cache_of(fp8.path(), {}), KvCacheFormat::kFp8);
+  EXPECT_EQ(cache_of(fp8.path(), KvCacheFormat::kBf16), KvCacheFormat::kBf16);
+}
+
+TEST(Load, ReadsTheScalesOfAnFp8Cache) {
+  const std::vector<int32_t> prompt = {5, 250, 17, 9, 33, 120, 4}, rows = {6};
+  const auto logits = [&](const EditedCheckpoint& edited, std::optional<KvCacheFormat> wanted = {}) {
+    return TinyModel(edited.path(), "reference", Numerics::kW4A16, wanted).Run(prompt, rows, 64);
+  };
+  const Logits bf16 = logits(WithFp8Cache(), KvCacheFormat::kBf16), ones = logits(WithFp8Cache());
+  const Logits scaled = logits(WithFp8Cache("k_proj.k_scale", 0.013f));
+  EXPECT_NE(ones, bf16);
+  EXPECT_NE(scaled, ones);
+  EXPECT_LT(Measure(scaled, bf16).relative, 0.1);
+  EXPECT_EQ(logits(WithFp8Cache("k_proj.k_scale", 1.0f)), ones);
+  for (const char* name : {"k_scale", "attn.k_scale", "k_proj.output_scale"})
+    EXPECT_EQ(logits(WithFp8Cache(name, 0.013f)), scaled) << name;
+  EXPECT_EQ(logits(WithFp8Cache("k_proj.k_scale", 0.013f), KvCacheFormat::kBf16), bf16);
+  // Of another format, which is kept in BF16, the scales mean something else.
+  EXPECT_EQ(logits(WithFp8Cache("k_proj.k_scale", 0.013f, R"({"num_bits": 4, "type": "float"})")), bf16);
+}
+
+TEST(Load, RefusesScalesOfTheCacheThatAreNone) {
+  const float kNan = std::numeric_limits<float>::quiet_NaN(),
+              kInfinity = std::numeric_limits<float>::infinity();
+  for (const float scale : {0.0f, -0.5f, kNan, kInfinity, 1e-30f, 1e30f}) {
+    for (const char* name : {"k_proj.k_scale", "v_scale"})
+      EXPECT_THAT(Refusal(WithFp8Cache(name, scale).path(), {}),
+                  testing::HasSubstr(kLayer + "self_attn." + name))
+          << scale;
+  }
+  const auto add = [](const std::string& name, TensorType type, std::vector<int64_t> shape,
+                      size_t num_bytes) {
+    return [=](Json& config, OwnedTensors& t) {
+      config["quantization_config"]["kv_cache_quant_algo"] = "FP8";
+      t[kLayer + "self_attn." + name] = {type, shape, std::vector<std::byte>(num_bytes, std::byte{0x3F})};
+    };
+  };
+  ExpectRefused("tiny-qwen3-nvfp4", add("v_proj.v_scale", TensorType::kF32, {2}, 8),
+                {kLayer + "self_attn.v_proj.v_scale", "[2]", "one BF16 or F16 or F32 number"});
+  ExpectRefused("tiny-qwen3-nvfp4", add("v_proj.v_scale", TensorType::kU8, {}, 1), {"v_scale", "U8"});
+  ExpectRefused("tiny-qwen3-nvfp4",
+                [&](Json& config, OwnedTensors& t) {
+                  add("v_proj.v_scale", TensorType::kBf16, {1}, 2)(config, t);
+                  add("v_scale", TensorType::kBf16, {1}, 2)(config, t);
+                },
+                {kLayer + "self_attn.v_scale", "is there beside", "v_proj.v_scale"});
 }
 
 int64_t NumValues(const OwnedTensor& tensor) {

@@ -1,5 +1,6 @@
 // The engine's main promise: a request's answer is the same, bit for bit, whatever runs beside it and however
 // the work is cut.
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <memory>
@@ -120,14 +121,18 @@ struct Arm {
   const char* backend;
   uint64_t num_schedules;
   bool may_stop;  // random weights seldom end an answer; these do
+  const char* kv_cache = "bf16";
 };
 
 class EngineSchedule : public testing::TestWithParam<Arm> {};
 
 TEST_P(EngineSchedule, EveryAnswerIsTheOneAlone) {
   const Arm& arm = GetParam();
-  const EngineOptions options{
-      .model = TinyModel(arm.model), .backend = arm.backend, .numerics = arm.numerics, .num_threads = 1};
+  const EngineOptions options{.model = TinyModel(arm.model),
+                              .backend = arm.backend,
+                              .numerics = arm.numerics,
+                              .kv_cache = arm.kv_cache,
+                              .num_threads = 1};
   const std::vector<Request> pool = MakePool(3);
   const std::vector<std::vector<Event>> alone = AnswersAlone(options, pool);
   Totals totals;
@@ -151,10 +156,12 @@ TEST_P(EngineSchedule, EveryAnswerIsTheOneAlone) {
 INSTANTIATE_TEST_SUITE_P(Models, EngineSchedule,
                          testing::Values(Arm{"tiny-qwen3-nvfp4", "w4a4", "cpu", 16, true},
                                          Arm{"tiny-qwen3", "bf16", "cpu", 8, true},
+                                         Arm{"tiny-qwen3-nvfp4", "w4a4", "cpu", 8, false, "fp8"},
                                          Arm{"tiny-llama-nvfp4a16", "w4a16", "cpu", 8, false},
                                          Arm{"tiny-qwen2-nvfp4", "w4a4", "reference", 3, false}),
                          [](const auto& arm) {
-                           return std::string(arm.param.backend) + "_" + arm.param.numerics;
+                           return fmt::format("{}_{}_{}_cache", arm.param.backend, arm.param.numerics,
+                                              arm.param.kv_cache);
                          });
 
 }  // namespace

@@ -28,6 +28,7 @@ TEST(Engine, SaysWhatItLoaded) {
   EXPECT_EQ(info.architecture, "Qwen3ForCausalLM");
   EXPECT_THAT(info.backend, HasSubstr("1 thread"));
   EXPECT_EQ(info.numerics, "w4a4");
+  EXPECT_EQ(info.kv_cache, "bf16");
   EXPECT_EQ(info.chat_template, "qwen3");
   EXPECT_EQ(info.vocab_size, 320);
   EXPECT_EQ(info.max_context_tokens, 512);
@@ -40,6 +41,8 @@ TEST(Engine, SaysWhatItLoaded) {
       Engine({.model = TinyModel("tiny-qwen3-nvfp4"), .numerics = "w4a16", .num_threads = 1}).info().numerics,
       "w4a16");
   EXPECT_EQ(Engine({.model = TinyModel("tiny-qwen3"), .num_threads = 1}).info().numerics, "bf16");
+  EXPECT_EQ(Engine({.model = TinyModel("tiny-qwen3"), .kv_cache = "fp8", .num_threads = 1}).info().kv_cache,
+            "fp8");
   EXPECT_EQ(Engine({.model = TinyModel("tiny-qwen3"), .num_threads = 1, .cache_tokens = 100})
                 .info()
                 .max_context_tokens,
@@ -197,6 +200,7 @@ TEST(Engine, RefusesOptionsInOneLine) {
       {{.model = model, .backend = "tpu"}, "backend: \"tpu\" is not one of"},
       {{.model = model, .cpu_path = "neon"}, "cpu path: 'neon'"},
       {{.model = model, .numerics = "fp8"}, "numerics: \"fp8\" is not one of w4a4, w4a16, bf16"},
+      {{.model = model, .kv_cache = "int8"}, "kv_cache: \"int8\" is not one of bf16, fp8"},
       {{.model = model, .numerics = "w4a4"}, "w4a4"},
       {{.model = fp4, .numerics = "w4a4"}, "w4a4"},
       {{.model = model, .chat_template = "vicuna"}, "vicuna"},
