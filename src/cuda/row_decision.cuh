@@ -15,7 +15,7 @@ struct RowDecision {
 };
 
 // One warp; every lane gets the same.
-__device__ RowDecision Decide(const SamplingView& v, int draw, const SlotState& slot) {
+inline __device__ RowDecision Decide(const SamplingView& v, int draw, const SlotState& slot) {
   const PartStats part = v.stats[draw * kStatParts + static_cast<int>(threadIdx.x % kWarpLanes)];
   static_assert(kStatParts == kWarpLanes);
   RowDecision r{};
@@ -36,7 +36,7 @@ __device__ RowDecision Decide(const SamplingView& v, int draw, const SlotState& 
   return r;
 }
 
-__device__ bool IsGreedy(const RowDecision& r) {
+inline __device__ bool IsGreedy(const RowDecision& r) {
   return r.policy.temperature <= kGreedyTemperature;
 }
 

@@ -16,7 +16,7 @@ constexpr uint64_t kNoLimit = ~uint64_t{0};
 constexpr float kListFloor = -12.0f;
 
 // The weight of a token in units of 2^-40 of the most probable one; `y` its exponent, <= 0.
-__device__ uint64_t WeightOf(float y) {
+inline __device__ uint64_t WeightOf(float y) {
   const float scaled = ExpNonPositive(y) * 0x1p20f;
   const auto high = static_cast<int32_t>(scaled);
   const auto low = static_cast<int32_t>((scaled - static_cast<float>(high)) * 0x1p20f);
@@ -54,20 +54,20 @@ struct Max {
 };
 
 // Floats in an order of integers; NaN does not occur.
-__device__ uint32_t OrderedBits(float x) {
+inline __device__ uint32_t OrderedBits(float x) {
   const uint32_t bits = __float_as_uint(x == 0 ? 0.0f : x);
   return bits & 0x80000000u ? ~bits : bits | 0x80000000u;
 }
 
 // Most probable first, then lowest id.
-__device__ uint64_t RankKey(float logit, int token) {
+inline __device__ uint64_t RankKey(float logit, int token) {
   return static_cast<uint64_t>(~OrderedBits(logit)) << 32 | static_cast<uint32_t>(token);
 }
 
 struct PartRange {
   int begin, end;
 };
-__device__ PartRange RangeOf(int part, int vocab) {
+inline __device__ PartRange RangeOf(int part, int vocab) {
   return {static_cast<int>(int64_t{part} * vocab / kStatParts),
           static_cast<int>(int64_t{part + 1} * vocab / kStatParts)};
 }
