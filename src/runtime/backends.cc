@@ -7,6 +7,7 @@
 #include "cpu/cpu_backend.h"
 #if defined(FOURSTEP_HAS_CUDA)
 #include "cuda/cuda_backend.h"
+#include "cuda/dense_product.h"
 #include "cuda/device_clocks.h"
 #include "cuda/read_bandwidth.h"
 #endif
@@ -69,6 +70,25 @@ std::optional<double> DeviceReadUs([[maybe_unused]] const std::string& backend,
                                    [[maybe_unused]] int64_t bytes, [[maybe_unused]] int32_t num_buffers) {
 #if defined(FOURSTEP_HAS_CUDA)
   if (HasDevice(backend)) return MeasureCudaReadUs(bytes, num_buffers);
+#endif
+  return std::nullopt;
+}
+
+std::string WhyNoDeviceProducts([[maybe_unused]] const std::string& backend) {
+#if defined(FOURSTEP_HAS_CUDA)
+  if (HasDevice(backend)) return WhyNoCudaProducts();
+#endif
+  return "no device";
+}
+
+std::optional<double> DeviceProductUs([[maybe_unused]] const std::string& backend,
+                                      [[maybe_unused]] int64_t inputs,
+                                      [[maybe_unused]] std::span<const BFloat16> weight,
+                                      [[maybe_unused]] std::span<const BFloat16> x,
+                                      [[maybe_unused]] int32_t num_copies,
+                                      [[maybe_unused]] std::span<BFloat16> y) {
+#if defined(FOURSTEP_HAS_CUDA)
+  if (HasDevice(backend)) return MeasureCudaProductUs(inputs, weight, x, num_copies, y);
 #endif
   return std::nullopt;
 }

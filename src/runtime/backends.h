@@ -4,10 +4,12 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "backend/backend.h"
+#include "formats/bfloat16.h"
 
 namespace fourstep {
 
@@ -35,6 +37,16 @@ std::optional<double> DeviceReadGbps(const std::string& backend);
 
 // Microseconds that reading `bytes` takes, measured back to back over `num_buffers` buffers in turn.
 std::optional<double> DeviceReadUs(const std::string& backend, int64_t bytes, int32_t num_buffers);
+
+// Why there are no products by the library of the device's vendor, for people; empty where there are.
+std::string WhyNoDeviceProducts(const std::string& backend);
+
+// Microseconds that y [batch, outputs] = weight [outputs, inputs] times x [batch, inputs] takes by that
+// library, measured back to back with `num_copies` of the weight in turn; y is what it gave. Nothing where
+// there are no such products, or not enough memory is free.
+std::optional<double> DeviceProductUs(const std::string& backend, int64_t inputs,
+                                      std::span<const BFloat16> weight, std::span<const BFloat16> x,
+                                      int32_t num_copies, std::span<BFloat16> y);
 
 // The highest rates that the device's clocks may run at.
 struct DeviceClocks {

@@ -71,10 +71,31 @@ TEST_F(BenchCommand, KernelsTimesEveryProjection) {
       EXPECT_LE(row["us"].get<double>(), row["us_worst"].get<double>()) << row;
       EXPECT_GT(row["floor_us"].get<double>(), 0) << row;
       EXPECT_GT(row["read_gbps"].get<double>(), 0) << row;
+      EXPECT_TRUE(row["cublas_us"].is_null()) << row;
     }
     EXPECT_EQ(seen.size(), 15u);
     EXPECT_THAT(seen, testing::Contains("w4a4 gate|up"));
   }
+}
+
+TEST_F(BenchCommand, KernelsCompareWithNothingOnACpu) {
+  const Result result = RunProgram({"bench", "kernels", "--shape", "abacus", "--numerics", "w4a4", "--batch",
+                                    "1", "--cold-mb", "1", "--repeats", "1", "--csv", path("csv")});
+  EXPECT_EQ(result.status, 0) << result.err;
+  EXPECT_EQ(result.err, "");
+  std::istringstream out(result.out);
+  std::vector<std::string> lines;
+  for (std::string line; std::getline(out, line);) lines.push_back(line);
+  ASSERT_EQ(lines.size(), 8u) << result.out;  // what is measured, nothing, names, five projections
+  EXPECT_THAT(lines[2], testing::EndsWith("  of floor  cuBLAS, us   times"));
+  for (size_t i = 3; i < lines.size(); ++i) {
+    EXPECT_EQ(lines[i].size(), lines[2].size()) << lines[i];
+    EXPECT_THAT(lines[i], testing::EndsWith(" %           -       -"));
+  }
+  const std::vector<std::string> csv = LinesOf(path("csv"));
+  ASSERT_EQ(csv.size(), 6u);
+  EXPECT_THAT(csv[0], testing::EndsWith(",of_floor,cublas_us"));
+  for (size_t i = 1; i < csv.size(); ++i) EXPECT_THAT(csv[i], testing::EndsWith(",")) << csv[i];
 }
 
 TEST_F(BenchCommand, KernelsTakesAHeadOfAnyFormat) {
