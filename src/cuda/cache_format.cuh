@@ -21,17 +21,6 @@ struct Bf16Cache {
   __device__ static int ValueIndex(int dim, int position) { return dim * kGroupTokens + position; }
 };
 
-// E4M3::Encode, by the instruction for it where there is one; any NaN gives 0x7F there.
-__device__ __forceinline__ uint8_t EncodeE4M3(float x) {
-#if __CUDA_ARCH__ >= 890
-  uint16_t pair;
-  asm("cvt.rn.satfinite.e4m3x2.f32 %0, %1, %2;" : "=h"(pair) : "f"(0.0f), "f"(x));
-  return static_cast<uint8_t>(pair);
-#else
-  return E4M3::Encode(x);
-#endif
-}
-
 // Four neighbours lie in a word in the order 0, 2, 1, 3, so that its even and its odd bytes are pairs.
 struct Fp8Cache {
   using Value = uint8_t;

@@ -64,6 +64,17 @@ __device__ __forceinline__ uint32_t MultiplyPair(uint32_t a, uint32_t b) {
   return product;
 }
 
+// E4M3::Encode, by the instruction for it where there is one; any NaN gives 0x7F there.
+__device__ __forceinline__ uint8_t EncodeE4M3(float x) {
+#if __CUDA_ARCH__ >= 890
+  uint16_t pair;
+  asm("cvt.rn.satfinite.e4m3x2.f32 %0, %1, %2;" : "=h"(pair) : "f"(0.0f), "f"(x));
+  return static_cast<uint8_t>(pair);
+#else
+  return E4M3::Encode(x);
+#endif
+}
+
 // The sum over a warp, the same in every lane, always in the same order.
 __device__ __forceinline__ float WarpSum(float x) {
   for (int distance = kWarpLanes / 2; distance > 0; distance /= 2)

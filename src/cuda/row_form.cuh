@@ -21,8 +21,8 @@ __device__ __forceinline__ float RoundForConsumer(float x, int i, const RowForm&
   return form.pre_quant_scale != nullptr ? RoundToBFloat16(x * form.pre_quant_scale[i]) : x;
 }
 
-// The value of E2M1 nearest to x, the even one of two: by the FP4 units where the device has them (not run on such a
-// device yet), else as the host does.
+// The value of E2M1 nearest to x, the even one of two: by the FP4 units where the device has them (not run on
+// such a device yet), else as the host does.
 __device__ __forceinline__ float RoundToE2M1(float x) {
 #if defined(__CUDA_ARCH_FEAT_SM100_ALL) || defined(__CUDA_ARCH_FEAT_SM120_ALL)
   uint32_t halves;  // of x and 0 in FP16, which holds every value of E2M1
@@ -40,7 +40,7 @@ __device__ __forceinline__ float RoundToE2M1(float x) {
 template <int kCount>
 __device__ __forceinline__ void QuantizePartOfBlock(float (&values)[kCount], float amax,
                                                     float inverse_scale) {
-  const uint8_t scale_code = E4M3::Encode(amax / E2M1::kMax * inverse_scale);
+  const uint8_t scale_code = EncodeE4M3(amax / E2M1::kMax * inverse_scale);
   const float scale = E4M3::Decode(scale_code), factor = inverse_scale / scale;
 #pragma unroll
   for (float& x : values) x = scale_code == 0 ? 0.0f : RoundToE2M1(x * factor) * scale;
