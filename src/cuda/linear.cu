@@ -41,8 +41,8 @@ __global__ __launch_bounds__(kThreads, 1) void LinearKernel(const __grid_constan
   __shared__ uint64_t sum_barriers[Exchange::kNumBarriers];
   LetNextBegin();
   const Plan& p = l.plan;
-  // As a value of the whole warp: without it the compiler loops over lanes for every barrier that is set up (a
-  // step of the 8B 2,219 us, with it 2,193).
+  // As a value of the whole warp: without it the compiler loops over lanes for every barrier that is set up
+  // (a step of the 8B 2,219 us, with it 2,193).
   const int warp = __shfl_sync(kAllLanes, WarpIndex(), 0);
   const BlockTiles tiles = TilesOf(p.call.linear.num_tiles, kIsGated ? 2 : 1, static_cast<int>(blockIdx.y),
                                    static_cast<int>(gridDim.y));
@@ -90,7 +90,9 @@ void LaunchKernel(LaunchPlan l, const DeviceLimits& limits, cudaStream_t stream)
   const int most_bytes = limits.shared_bytes_per_block - kStaticBytes - l.input_bytes - l.sum_bytes;
   // 37 KB an SM under way are too few: a step of the 8B took 4.8 ms, with 74 KB 3.4, though two blocks of
   // successive kernels then no longer fit an SM. 220 KB are no better than 147.
-  constexpr int kMostStages = Inputs::kStageUnits > 1 ? 4 : 6 * kBf16UnitBytes / Inputs::Unit::kBytes;
+  constexpr int kStageBytes = Inputs::kStageUnits * Inputs::Unit::kBytes;
+  constexpr int kMostStages =
+      std::is_same_v<typename Inputs::Unit, FourBitUnit> ? 4 : 6 * kBf16UnitBytes / kStageBytes;
   l.stages = std::clamp(most_bytes / RingsOf<Inputs>::Bytes(1), kFewestStages, kMostStages);
   const int bytes = l.input_bytes + l.sum_bytes + RingsOf<Inputs>::Bytes(l.stages);
   FOURSTEP_CUDA_REQUIRE(bytes + kStaticBytes <= limits.shared_bytes_per_block);

@@ -13,8 +13,10 @@ template <class UnitType, int kRunUnits, bool kIsSliced>
 class RegisterInputs {
  public:
   using Unit = UnitType;
-  // A stage of the ring is a whole run of four-bit units, or one of BF16.
-  static constexpr int kTokenTiles = 1, kStageUnits = Unit::kStageUnits > 1 ? kRunUnits : 1;
+  // A stage of the ring is a whole run of four-bit units, or some 2 KB of others: fewer bytes a copy than
+  // that and the warp that fetches is not fast enough (an FP8 head: 269 us by units of 1 KB).
+  static constexpr bool kIsRunAStage = Unit::kStageUnits == 4;
+  static constexpr int kTokenTiles = 1, kStageUnits = kIsRunAStage ? kRunUnits : Unit::kStageUnits;
 
   __device__ RegisterInputs(const Plan& p, const BlockRows& mine, uint4*) : p_(p), rows_(mine) { Load(0); }
 
@@ -76,11 +78,15 @@ class RegisterInputs {
   }
   template <class Ring>
   __device__ __forceinline__ void MultiplyRun(Ring& ring, float (&sums)[4]) const {
-    if constexpr (kStageUnits == 1) {
+    if constexpr (!kIsRunAStage) {
 #pragma unroll
-      for (int i = 0; i < kRunUnits; ++i) {
+      for (int i = 0; i < kRunUnits; i += kStageUnits) {
         if (i >= count_) break;
-        Multiply(ring.Wait(), i, sums);
+        const uint8_t* weights = ring.Wait();
+#pragma unroll
+        for (int j = 0; j < kStageUnits && i + j < kRunUnits; ++j) {
+          if (j == 0 || i + j < count_) Multiply(weights + j * Unit::kBytes, i + j, sums);
+        }
         ring.Release();
       }
     } else {

@@ -55,7 +55,7 @@ struct FourBitUnit {
   }
 };
 struct Fp8Unit {
-  static constexpr int kBytes = kFp8UnitBytes, kStageUnits = 1;
+  static constexpr int kBytes = kFp8UnitBytes, kStageUnits = 2;
   const uint8_t* unit;
   int lane;
   __device__ Fp8Unit(const uint8_t* u, int l) : unit(u), lane(l) {}
