@@ -110,10 +110,12 @@ class CudaBackend final : public Backend {
   void ReserveTables(size_t count);
   void CheckBatch(const Batch& batch) const;
 
-  // cuda_step.cc: programs and graphs.
+  // cuda_step.cc: what a step works on.
   void Upload(const Batch& batch);
   void UploadTiles(const Batch& batch);
   void UploadArray(std::vector<int32_t>& held, std::span<const int32_t> wanted, int32_t* to);
+
+  // cuda_program.cc: programs and graphs.
   void RunProgram();
   void LaunchAll();
   bool JoinsNext(size_t i) const;

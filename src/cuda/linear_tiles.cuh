@@ -184,6 +184,7 @@ class TileWalk {
       } else {
         const float sum = exchange_.Sum(exchange_.Tile(), o.i, o.token);
         exchange_.EndRead();
+        // The last group may lack tiles: what stands in their place is nothing.
         if (EndsTile()) StoreOutput(c_, factors.of[0], sum, Tile() * kTileOutputs + o.i, row);
       }
     }
