@@ -32,8 +32,7 @@ void AddBackendOptions(CLI::App& command, EngineOptions& engine, const std::stri
 }
 
 CLI::Option* AddKvCacheOption(CLI::App& command, std::string& kv_cache, const std::string& default_text) {
-  std::vector<std::string> names;
-  for (const KvCacheFormat format : kKvCacheFormats) names.emplace_back(KvCacheFormatName(format));
+  const std::vector<std::string> names = KvCacheFormatNames();
   return command
       .add_option("--kv-cache", kv_cache,
                   fmt::format("Keys and values in {}; default: {}", fmt::join(names, " or "), default_text))

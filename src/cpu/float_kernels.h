@@ -88,32 +88,16 @@ void W4A16(const uint8_t* codes, const uint8_t* scales, BlockScaleFormat format,
       });
 }
 
-void Bf16(const uint16_t* w, int64_t k, const float* x, int64_t x_stride, int64_t num_rows, float* y) {
-  ForRowTiles<kRowTile>(
-      num_rows, [&](auto tile, int64_t r) __attribute__((always_inline)) {
-        constexpr int M = decltype(tile)::value;
-        const float* xr = x + r * x_stride;
-        F16 sum[4][M];  // one chain for each k mod 4
-        for (auto& chain : sum)
-          for (F16& s : chain) s = Set1(0);
-        for (int64_t i = 0; i < k; i += 4) {
-#pragma GCC unroll 2
-          for (int j = 0; j < 2; ++j) {
-            F16 even, odd;
-            LoadPairs(w + 16 * i + 32 * j, even, odd);
-            for (int m = 0; m < M; ++m) {
-              const float* xk = xr + m * x_stride + i + 2 * j;
-              sum[2 * j][m] = Fma(even, Set1(xk[0]), sum[2 * j][m]);
-              sum[2 * j + 1][m] = Fma(odd, Set1(xk[1]), sum[2 * j + 1][m]);
-            }
-          }
-        }
-        for (int m = 0; m < M; ++m)
-          Store(y + 16 * (r + m), Add(Add(sum[0][m], sum[1][m]), Add(sum[2][m], sum[3][m])));
-      });
+// Weights of inputs i and i + 1 for 16 outputs: BF16, or E4M3 times kE4M3Bias.
+FOURSTEP_INLINE void LoadWeights(const uint16_t* w, F16& first, F16& second) {
+  LoadPairs(w, first, second);
+}
+FOURSTEP_INLINE void LoadWeights(const uint8_t* w, F16& first, F16& second) {
+  LoadSignedE4M3(w, first, second);
 }
 
-void Fp8(const uint8_t* w, int64_t k, const float* x, int64_t x_stride, int64_t num_rows, float* y) {
+template <typename Weight>
+void Dense(const Weight* w, int64_t k, const float* x, int64_t x_stride, int64_t num_rows, float* y) {
   ForRowTiles<kRowTile>(
       num_rows, [&](auto tile, int64_t r) __attribute__((always_inline)) {
         constexpr int M = decltype(tile)::value;
@@ -124,12 +108,12 @@ void Fp8(const uint8_t* w, int64_t k, const float* x, int64_t x_stride, int64_t 
         for (int64_t i = 0; i < k; i += 4) {
 #pragma GCC unroll 2
           for (int j = 0; j < 4; j += 2) {
-            F16 even, odd;
-            LoadSignedE4M3(w + 16 * (i + j), even, odd);
+            F16 first, second;
+            LoadWeights(w + 16 * (i + j), first, second);
             for (int m = 0; m < M; ++m) {
               const float* xk = xr + m * x_stride + i + j;
-              sum[j][m] = Fma(even, Set1(xk[0]), sum[j][m]);
-              sum[j + 1][m] = Fma(odd, Set1(xk[1]), sum[j + 1][m]);
+              sum[j][m] = Fma(first, Set1(xk[0]), sum[j][m]);
+              sum[j + 1][m] = Fma(second, Set1(xk[1]), sum[j + 1][m]);
             }
           }
         }

@@ -91,8 +91,7 @@ void LaunchKernel(LaunchPlan l, const DeviceLimits& limits, cudaStream_t stream)
   // 37 KB an SM under way are too few: a step of the 8B took 4.8 ms, with 74 KB 3.4, though two blocks of
   // successive kernels then no longer fit an SM. 220 KB are no better than 147.
   constexpr int kStageBytes = Inputs::kStageUnits * Inputs::Unit::kBytes;
-  constexpr int kMostStages =
-      std::is_same_v<typename Inputs::Unit, FourBitUnit> ? 4 : 6 * kBf16UnitBytes / kStageBytes;
+  constexpr int kMostStages = Inputs::Unit::kIsFourBit ? 4 : 6 * kBf16UnitBytes / kStageBytes;
   l.stages = std::clamp(most_bytes / RingsOf<Inputs>::Bytes(1), kFewestStages, kMostStages);
   const int bytes = l.input_bytes + l.sum_bytes + RingsOf<Inputs>::Bytes(l.stages);
   FOURSTEP_CUDA_REQUIRE(bytes + kStaticBytes <= limits.shared_bytes_per_block);

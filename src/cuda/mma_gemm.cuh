@@ -14,11 +14,11 @@ static_assert(kWarpTiles == 2 && kGemmOutputWarps * kGemmRowWarps == kGemmWarps)
 // kTokenTiles: of eight rows each, of a warp.
 template <class Unit, int kTokenTiles>
 class MmaGemm {
-  static constexpr int kStages = kTokenTiles > 4 ? 3 : 4, kStageUnits = Unit::kStageUnits > 2 ? 2 : 1;
+  static constexpr int kStages = kTokenTiles > 4 ? 3 : 4, kStageUnits = Unit::kIsFourBit ? 2 : 1;
 
  public:
   using Block = GemmBlock<Unit, kGemmRowWarps * kTokenTiles * kTokens, kStages, kStageUnits, 0>;
-  static constexpr int kBlocksPerSm = Unit::kStageUnits > 2 && kTokenTiles <= 4 ? 2 : 1;
+  static constexpr int kBlocksPerSm = Unit::kIsFourBit && kTokenTiles <= 4 ? 2 : 1;
 
   __device__ MmaGemm(const Plan& p, uint8_t* memory) : block_(p, memory) {}
 

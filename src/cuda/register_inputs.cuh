@@ -15,8 +15,7 @@ class RegisterInputs {
   using Unit = UnitType;
   // A stage of the ring is a whole run of four-bit units, or some 2 KB of others: fewer bytes a copy than
   // that and the warp that fetches is not fast enough (an FP8 head: 269 us by units of 1 KB).
-  static constexpr bool kIsRunAStage = Unit::kStageUnits == 4;
-  static constexpr int kTokenTiles = 1, kStageUnits = kIsRunAStage ? kRunUnits : Unit::kStageUnits;
+  static constexpr int kTokenTiles = 1, kStageUnits = Unit::kIsFourBit ? kRunUnits : Unit::kStageUnits;
 
   __device__ RegisterInputs(const Plan& p, const BlockRows& mine, uint4*) : p_(p), rows_(mine) { Load(0); }
 
@@ -78,7 +77,7 @@ class RegisterInputs {
   }
   template <class Ring>
   __device__ __forceinline__ void MultiplyRun(Ring& ring, float (&sums)[4]) const {
-    if constexpr (!kIsRunAStage) {
+    if constexpr (!Unit::kIsFourBit) {
 #pragma unroll
       for (int i = 0; i < kRunUnits; i += kStageUnits) {
         if (i >= count_) break;

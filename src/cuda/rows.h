@@ -24,9 +24,11 @@ void LaunchFence(cudaStream_t stream);
 void LaunchEmbed(RowsView out, const uint16_t* table, const StepView& step, const int32_t* last_tokens,
                  int32_t num_rows, cudaStream_t stream);
 
-// out[r] = x[r] / rms(x[r]) * weight in `form`. weight [stride] is zero from the width on. With `rows`,
-// x[rows[r]]. A stride of up to kMaxNormColumns: a block holds a row in its registers.
+// The widest rows that are normed: a block holds one in its registers.
 inline constexpr int kMaxNormColumns = 32768;
+
+// out[r] = x[r] / rms(x[r]) * weight in `form`. weight [stride] is zero from the width on. With `rows`,
+// x[rows[r]]. A stride of up to kMaxNormColumns.
 void LaunchNorm(RowsView out, RowsView x, const float* weight, float epsilon, const RowForm& form,
                 const int32_t* rows, int32_t num_rows, cudaStream_t stream);
 

@@ -36,6 +36,7 @@ __device__ __forceinline__ void UnpackFp8(uint32_t w, uint32_t& first, uint32_t&
 
 // The registers of mma `step` (0..3) of the unit at `unit`.
 struct FourBitUnit {
+  static constexpr bool kIsFourBit = true;
   static constexpr int kBytes = kFourBitUnitBytes, kStageUnits = 4;
   uint32_t words[4];
   uint32_t scale_g, scale_g8;
@@ -55,6 +56,7 @@ struct FourBitUnit {
   }
 };
 struct Fp8Unit {
+  static constexpr bool kIsFourBit = false;
   static constexpr int kBytes = kFp8UnitBytes, kStageUnits = 2;
   const uint8_t* unit;
   int lane;
@@ -70,6 +72,7 @@ struct Fp8Unit {
   }
 };
 struct Bf16Unit {
+  static constexpr bool kIsFourBit = false;
   static constexpr int kBytes = kBf16UnitBytes, kStageUnits = 1;
   const uint8_t* unit;
   int lane;

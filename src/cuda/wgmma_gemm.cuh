@@ -23,7 +23,7 @@ class WgmmaGemm {
 
  public:
   using Block = GemmBlock<Unit, kRows, kStages, 1, 2 * kDecodedBytes>;
-  static constexpr int kBlocksPerSm = Unit::kStageUnits > 2 && kRows == 64 ? 2 : 1;
+  static constexpr int kBlocksPerSm = Unit::kIsFourBit && kRows == 64 ? 2 : 1;
 
   __device__ WgmmaGemm(const Plan& p, uint8_t* memory) : block_(p, memory) {}
 

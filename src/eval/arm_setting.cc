@@ -11,6 +11,7 @@
 
 #include "base/error.h"
 #include "base/utf8.h"
+#include "formats/kv_cache_format.h"
 #include "runtime/sampling_defaults.h"
 #include "sampling/params.h"
 
@@ -89,7 +90,7 @@ const std::vector<Key>& Keys() {
       NumberKey("min-p", &Sampling::min_p),
       TextKey("model", &ArmSetting::model),
       NameKey("numerics", &ArmSetting::numerics, {"w4a4", "w4a16", "bf16"}),
-      NameKey("kv-cache", &ArmSetting::kv_cache, {"bf16", "fp8"}),
+      NameKey("kv-cache", &ArmSetting::kv_cache, KvCacheFormatNames()),
       NameKey("backend", &ArmSetting::backend, BackendNames()),
   };
   return kKeys;

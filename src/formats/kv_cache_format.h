@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/error.h"
 
@@ -17,6 +18,12 @@ inline constexpr std::array kKvCacheFormats = {KvCacheFormat::kBf16, KvCacheForm
 
 inline constexpr std::string_view KvCacheFormatName(KvCacheFormat format) {
   return format == KvCacheFormat::kFp8 ? "fp8" : "bf16";
+}
+
+inline std::vector<std::string> KvCacheFormatNames() {
+  std::vector<std::string> names;
+  for (const KvCacheFormat format : kKvCacheFormats) names.emplace_back(KvCacheFormatName(format));
+  return names;
 }
 
 // Nothing for an empty name: what the checkpoint asks for. Throws Error for any other.

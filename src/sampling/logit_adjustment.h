@@ -1,10 +1,11 @@
 // What penalties, biases and a token automaton make of a logit: one definition for host and device, in fp32
 // and never contracted, so that both draw the same token.
 //
-//   x = logit
-//   x = x > 0 ? x / repetition_penalty : x * repetition_penalty    where the prompt or the answer has the
-//   token x = x - presence_penalty - frequency_penalty * count           where the answer has it, `count`
-//   times x = x + bias; -infinity where the bias is kBan x = -infinity where the automaton forbids the token
+// - repetition penalty, of a token that the prompt or the answer has: x / penalty where x > 0, else x *
+// penalty
+// - presence and frequency, of a token that the answer has `count` times: x - presence - frequency * count
+// - bias: x + bias; -infinity where it is kBan
+// - the automaton: -infinity where it forbids the token
 #pragma once
 
 #include <cfloat>
