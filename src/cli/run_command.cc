@@ -186,7 +186,8 @@ constexpr char kFooter[] =
     R"(The prompt comes from -p, or else from standard input; at a terminal it is a conversation.
 At a terminal the thinking is shown too. In a pipe only the answer is written, unless --show asks for more.
 --json writes a JSON object a line: one of "type" "token" for each token (text, is_reasoning, step, entropies in nats,
-threshold, temperature, logprob, top_logprobs where asked for), then one of "type" "summary" (content, reasoning, response, finish, speed).
+threshold, temperature, logprob, top_logprobs where asked for), then one of "type" "summary" (content, reasoning,
+response, finish, speed).
 --batch reads JSON lines with a "prompt" or a "problem" (as `fourstep tasks generate` writes them) and writes them in
 order with "response", "finish" and "response_tokens" added, as `fourstep tasks grade` reads them. The seed of each
 line comes from --seed and its number, so that two runs of different models or policies are paired. With --show the
