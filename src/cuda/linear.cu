@@ -8,7 +8,7 @@
 #include "cuda/linear_tiles.cuh"
 #include "cuda/register_inputs.cuh"
 #include "cuda/shared_inputs.cuh"
-#include "cuda/unit_ring.cuh"
+#include "cuda/weight_ring.cuh"
 #include "cuda/weight_units.cuh"
 
 namespace fourstep::cuda {
@@ -19,7 +19,7 @@ struct LaunchPlan {
   Plan plan;
   StreamedLinear stream;
   int32_t block_rows;   // that a block takes, of those of the call
-  int32_t stages;       // of a warp's ring
+  int32_t stages;       // of the ring
   int32_t input_bytes;  // of shared memory, for inputs
   int32_t sum_bytes;
 };
@@ -32,7 +32,7 @@ __device__ __forceinline__ BlockRows RowsOfBlock(const LaunchPlan& p) {
 }
 
 template <class Inputs>
-using RingsOf = RingMemory<Inputs::kStageUnits * Inputs::Unit::kBytes>;
+using RingOf = RingMemory<kWarps * Inputs::kStageUnits * Inputs::Unit::kBytes>;
 
 template <class Inputs, int kTiles, bool kIsGated>
 __global__ __launch_bounds__(kThreads, 1) void LinearKernel(const __grid_constant__ LaunchPlan l) {
@@ -46,20 +46,14 @@ __global__ __launch_bounds__(kThreads, 1) void LinearKernel(const __grid_constan
   const int warp = __shfl_sync(kAllLanes, WarpIndex(), 0);
   const BlockTiles tiles = TilesOf(p.call.linear.num_tiles, kIsGated ? 2 : 1, static_cast<int>(blockIdx.y),
                                    static_cast<int>(gridDim.y));
-  const RingsOf<Inputs> rings(shared + l.input_bytes + l.sum_bytes, l.stages);
+  const RingOf<Inputs> memory(shared + l.input_bytes + l.sum_bytes, l.stages);
   if (threadIdx.x % kWarpLanes == 0) {
-    if (warp < kWarps) {
-      rings.Init(warp);
-    } else {
-      Exchange::Init(sum_barriers, p.log_pairs);
-    }
+    if (warp % kTeamWarps == 0 && warp < kWarps) memory.Init(warp / kTeamWarps);
+    if (warp == kWarps) Exchange::Init(sum_barriers, p.log_pairs);
   }
   __syncthreads();
-  if (warp == kWarps) {
-    WeightStream stream(l.stream, tiles, static_cast<int>(threadIdx.x) % kWarps);
-    return FillRings(rings, stream);
-  }
-  UnitRing ring(rings, warp);
+  if (warp == kWarps) return FillRing(memory, l.stream, tiles);
+  WeightRing ring(memory, warp);
   const Exchange exchange(sum_barriers, reinterpret_cast<float*>(shared + l.input_bytes), p.log_pairs);
   const BlockRows mine = RowsOfBlock(l);
   WaitForPrevious();
@@ -90,10 +84,9 @@ void LaunchKernel(LaunchPlan l, const DeviceLimits& limits, cudaStream_t stream)
   const int most_bytes = limits.shared_bytes_per_block - kStaticBytes - l.input_bytes - l.sum_bytes;
   // 37 KB an SM under way are too few: a step of the 8B took 4.8 ms, with 74 KB 3.4, though two blocks of
   // successive kernels then no longer fit an SM. 220 KB are no better than 147.
-  constexpr int kStageBytes = Inputs::kStageUnits * Inputs::Unit::kBytes;
-  constexpr int kMostStages = Inputs::Unit::kIsFourBit ? 4 : 6 * kBf16UnitBytes / kStageBytes;
-  l.stages = std::clamp(most_bytes / RingsOf<Inputs>::Bytes(1), kFewestStages, kMostStages);
-  const int bytes = l.input_bytes + l.sum_bytes + RingsOf<Inputs>::Bytes(l.stages);
+  constexpr int kMostStages = Inputs::Unit::kIsFourBit ? 4 : 6;
+  l.stages = std::clamp(most_bytes / RingOf<Inputs>::Bytes(1), kFewestStages, kMostStages);
+  const int bytes = l.input_bytes + l.sum_bytes + RingOf<Inputs>::Bytes(l.stages);
   FOURSTEP_CUDA_REQUIRE(bytes + kStaticBytes <= limits.shared_bytes_per_block);
   const auto kernel = LinearKernel<Inputs, kTiles, kIsGated>;
   static const bool is_ready = AllowSharedBytes(kernel, limits.shared_bytes_per_block - kStaticBytes);
@@ -112,7 +105,9 @@ void LaunchRuns(const Plan& p, const DeviceLimits& limits, cudaStream_t stream) 
   l.plan = p;
   l.block_rows = std::min(p.call.num_rows, kTokens);
   l.plan.log_pairs = l.block_rows > 4 ? 2 : l.block_rows > 2 ? 1 : 0;
-  constexpr int kTiles = kIsSliced && !kIsGated ? 3 : 2;
+  // Exchanging sums costs a group as much as a fifth of a tile's arithmetic: of two tiles at a time, a head
+  // of the 8B takes 85 us, of four 80.
+  constexpr int kTiles = kIsSliced ? kIsGated ? 2 : 3 : 4;
   const auto launch = [&](auto run_units) {
     using Inputs = RegisterInputs<Unit, decltype(run_units)::value, kIsSliced>;
     LaunchKernel<Inputs, kTiles, kIsGated>(l, limits, stream);
@@ -136,7 +131,7 @@ bool LaunchTokenTiles(const Plan& p, const DeviceLimits& limits, cudaStream_t st
     l.plan.log_pairs = 2;
     l.block_rows = kTokenTiles * kTokens;
     l.input_bytes = Inputs::Bytes(p.call.linear.num_units);
-    if (l.input_bytes + SumExchange<kTiles, kIsGated>::Bytes(2) + RingsOf<Inputs>::Bytes(2) + kStaticBytes >
+    if (l.input_bytes + SumExchange<kTiles, kIsGated>::Bytes(2) + RingOf<Inputs>::Bytes(2) + kStaticBytes >
         limits.shared_bytes_per_block)
       return false;
     LaunchKernel<Inputs, kTiles, kIsGated>(l, limits, stream);

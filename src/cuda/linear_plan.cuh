@@ -29,6 +29,12 @@ struct Plan {
   __device__ Run RunOf(int slice, int warp) const {
     return cuda::RunOf(call.linear.num_units, slice_units, slice, warp);
   }
+  __device__ int StagesOf(int slice, int stage_units) const {
+    return cuda::StagesOf(call.linear.num_units, slice_units, slice, stage_units);
+  }
+  __device__ int PlaceInStage(int slice, int warp, int stage_units) const {
+    return cuda::PlaceInStage(call.linear.num_units, slice_units, slice, warp, stage_units);
+  }
 };
 
 // Rows of the batch that a block takes.

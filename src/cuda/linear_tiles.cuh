@@ -9,10 +9,15 @@
 
 namespace fourstep::cuda {
 
-// The sums of a tile, of all warps: [kWarps][8 pairs of outputs][1 << log_pairs pairs of tokens][4], as lanes
-// hold them.
+// The sums of a tile, of all warps: [kWarps][1 << log_pairs pairs of tokens][8 pairs of outputs][token of the
+// pair][output of the pair]. Outputs i and i + 8 are a pair, which is a gate and its up. Where a pair of
+// outputs stands differs with the pair of tokens, so that the lanes that store and those that load are on
+// different banks.
 constexpr int SumFloats(int log_pairs) {
   return (kWarps * 32) << log_pairs;
+}
+__device__ __forceinline__ int SumPlace(int warp, int token_pair, int output_pair, int log_pairs) {
+  return (((warp << log_pairs) + token_pair) * 8 + (output_pair ^ 2 * token_pair)) * 4;
 }
 
 // A value of a tile that a lane finishes.
@@ -24,16 +29,28 @@ struct Output {
 // The sum of packed row i over all warps, in their order: that of GemmKernel too, which sums the runs of all
 // warps itself.
 __device__ __forceinline__ float SumWarps(const float* sums, int i, int token, int log_pairs) {
-  const float* at = sums + (((i % 8) << log_pairs) + token / 2) * 4 + i / 8 * 2 + token % 2;
+  const float* at = sums + SumPlace(0, token / 2, i % 8, log_pairs) + token % 2 * 2 + i / 8;
   float sum = 0;
 #pragma unroll
   for (int warp = 0; warp < kWarps; ++warp) sum += at[(warp * 32) << log_pairs];
   return sum;
 }
+// Of rows i (< 8) and i + 8.
+__device__ __forceinline__ float2 SumWarpsOfPair(const float* sums, int i, int token, int log_pairs) {
+  const float* at = sums + SumPlace(0, token / 2, i, log_pairs) + token % 2 * 2;
+  float2 sum{};
+#pragma unroll
+  for (int warp = 0; warp < kWarps; ++warp) {
+    const float2 add = *reinterpret_cast<const float2*>(at + ((warp * 32) << log_pairs));
+    sum.x += add.x;
+    sum.y += add.y;
+  }
+  return sum;
+}
 
 // How sums go from the warps that multiply to those that finish tiles: a group of kTiles at a time, by
-// kTiles << log_pairs warps (kIsGated: of a pair of tiles, by 1 << log_pairs), a lane a value. Warps take
-// turns at it, and nobody else waits. Two buffers, so that the next group's sums can come meanwhile.
+// kFinished << log_pairs warps, a lane a value (kIsGated: a gate and its up). Warps take turns at it, and
+// nobody else waits. Two buffers, so that the next group's sums can come meanwhile.
 template <int kTiles, bool kIsGated>
 class SumExchange {
  public:
@@ -47,7 +64,7 @@ class SumExchange {
       : full_(barriers), buffer_(buffers), log_pairs_(log_pairs), finisher_(WarpIndex()) {
     const int lane = LaneIndex(), pair = lane % 4;
     keeps_ = pair >> log_pairs == 0;
-    place_ = (((WarpIndex() * 8 + lane / 4) << log_pairs) + pair) * 4;
+    place_ = SumPlace(WarpIndex(), pair, lane / 4, log_pairs);
   }
   // One thread of the block, which meets before the exchange is used.
   __device__ static void Init(const uint64_t* barriers, int log_pairs) {
@@ -59,7 +76,7 @@ class SumExchange {
 
   // Whether this warp has a part in finishing the group at hand: of tile Tile() of it, the value Mine().
   __device__ bool Finishes() const { return finisher_ < kFinished << log_pairs_; }
-  __device__ int Tile() const { return finisher_ >> log_pairs_; }
+  __device__ int Tile() const { return (finisher_ >> log_pairs_) * (kTiles / kFinished); }
   __device__ Output Mine() const {
     const int value = (finisher_ & ((1 << log_pairs_) - 1)) * kWarpLanes + LaneIndex();
     return {value % kTileOutputs, value / kTileOutputs};
@@ -70,13 +87,16 @@ class SumExchange {
   __device__ void Write(int tile, const float (&sums)[4]) const {
     if (keeps_)
       *reinterpret_cast<float4*>(buffer_ + tile * SumFloats(log_pairs_) + place_) =
-          make_float4(sums[0], sums[1], sums[2], sums[3]);
+          make_float4(sums[0], sums[2], sums[1], sums[3]);
   }
   __device__ void EndWrite() const { ArriveAsWarp(Barrier(0)); }
   // Those of all warps: between BeginRead and EndRead, by the warps that finish.
   __device__ void BeginRead() const { Barrier(0).Wait(parity_); }
   __device__ float Sum(int tile, int i, int token) const {
     return SumWarps(buffer_ + tile * SumFloats(log_pairs_), i, token, log_pairs_);
+  }
+  __device__ float2 SumOfPair(int tile, int i, int token) const {
+    return SumWarpsOfPair(buffer_ + tile * SumFloats(log_pairs_), i, token, log_pairs_);
   }
   __device__ void EndRead() const { ArriveAsWarp(Barrier(kBuffers)); }
   __device__ void Next() {
@@ -88,7 +108,7 @@ class SumExchange {
   }
 
  private:
-  static constexpr int kFinished = kIsGated ? 1 : kTiles;
+  static constexpr int kFinished = kIsGated ? kTiles / 2 : kTiles;  // tiles, or pairs of them
   __device__ SharedBarrier Barrier(int first) const {
     SharedBarrier b = full_;
     b.at += 8u * static_cast<uint32_t>(first + (is_second_ ? 1 : 0));
@@ -175,17 +195,18 @@ class TileWalk {
     if (exchange_.Finishes()) {
       exchange_.BeginRead();
       const Output o = exchange_.Mine();
-      const int row = RowOf(o, token_tile);
-      if constexpr (kIsGated) {
-        const float gate = Finish(factors.of[0], exchange_.Sum(o.i / 8, o.i % 8, o.token));
-        const float up = Finish(factors.of[1], exchange_.Sum(o.i / 8, o.i % 8 + 8, o.token));
+      const int row = RowOf(o, token_tile), tile = exchange_.Tile();
+      if (!EndsTile()) {  // the last group may lack tiles
         exchange_.EndRead();
-        StoreGatedOutput(c_, gate, up, Tile() * 8 + o.i, row);
+      } else if constexpr (kIsGated) {
+        const float2 sums = exchange_.SumOfPair(tile + o.i / 8, o.i % 8, o.token);
+        exchange_.EndRead();
+        StoreGatedOutput(c_, Finish(factors.of[0], sums.x), Finish(factors.of[1], sums.y), Tile() * 8 + o.i,
+                         row);
       } else {
-        const float sum = exchange_.Sum(exchange_.Tile(), o.i, o.token);
+        const float sum = exchange_.Sum(tile, o.i, o.token);
         exchange_.EndRead();
-        // The last group may lack tiles: what stands in their place is nothing.
-        if (EndsTile()) StoreOutput(c_, factors.of[0], sum, Tile() * kTileOutputs + o.i, row);
+        StoreOutput(c_, factors.of[0], sum, Tile() * kTileOutputs + o.i, row);
       }
     }
     exchange_.Next();

@@ -13,34 +13,34 @@ template <class UnitType, int kRunUnits, bool kIsSliced>
 class RegisterInputs {
  public:
   using Unit = UnitType;
-  // A stage of the ring is a whole run of four-bit units, or some 2 KB of others: fewer bytes a copy than
-  // that and the warp that fetches is not fast enough (an FP8 head: 269 us by units of 1 KB).
+  // A stage of the ring has whole runs of four-bit units, or some 2 KB of others for each warp: fewer bytes a
+  // copy than that and the warp that fetches is not fast enough (an FP8 head: 269 us by units of 1 KB).
   static constexpr int kTokenTiles = 1, kStageUnits = Unit::kIsFourBit ? kRunUnits : Unit::kStageUnits;
 
   __device__ RegisterInputs(const Plan& p, const BlockRows& mine, uint4*) : p_(p), rows_(mine) { Load(0); }
 
-  // Of each tile of a group, keep(tile of the group, sums). Not unrolled, for the code would not fit the
-  // instruction cache.
+  // Of each tile of a group, keep(tile of the group, sums).
   template <int kTiles, class Ring, class Keep>
   __device__ __forceinline__ void Sum(int num_tiles, Ring& ring, const Keep& keep) {
     if constexpr (kIsSliced) {
-      float sums[kTiles][4] = {};
+      static_assert(kTiles == 2 || kTiles == 3);
+      float pair[2][4] = {}, single[1][4] = {};
       for (int slice = 0; slice < p_.num_slices; ++slice) {
         if (slice != held_slice_) Load(slice);
-#pragma unroll 1
-        for (int r = 0; r < kTiles; ++r) {  // in turns, each at sums[0]
-          if (r < num_tiles) MultiplyRun(ring, sums[0]);
-          Rotate(sums);
-        }
+        if (num_tiles > 1) MultiplyRuns(ring, pair);
+        if (kTiles == 3 && num_tiles != 2) MultiplyRuns(ring, single);
       }
-#pragma unroll
-      for (int r = 0; r < kTiles; ++r) keep(r, sums[r]);
+      if (num_tiles > 1) {
+        keep(0, pair[0]);
+        keep(1, pair[1]);
+      }
+      if (kTiles == 3 && num_tiles != 2) keep(num_tiles - 1, single[0]);
     } else {
-#pragma unroll 1
+#pragma unroll 1  // the code would not fit the instruction cache
       for (int r = 0; r < num_tiles; ++r) {
-        float sums[4] = {};
-        MultiplyRun(ring, sums);
-        keep(r, sums);
+        float sums[1][4] = {};
+        MultiplyRuns(ring, sums);
+        keep(r, sums[0]);
       }
     }
   }
@@ -56,6 +56,8 @@ class RegisterInputs {
                        2 * t;
     held_slice_ = slice;
     count_ = run.end - run.begin;
+    stages_ = p_.StagesOf(slice, kStageUnits);
+    place_ = p_.PlaceInStage(slice, WarpIndex(), kStageUnits) * Unit::kBytes;
 #pragma unroll
     for (int i = 0; i < 2 * kRunUnits; ++i) {
       inputs_[i] = uint4{};
@@ -63,61 +65,74 @@ class RegisterInputs {
     }
   }
 
-  __device__ __forceinline__ void Multiply(const uint8_t* weights, int i, float (&sums)[4]) const {
-    const Unit w(weights, LaneIndex());
+  // Adds unit i of the runs of some tiles, at weights[tile] + at, to sums [kTiles][4].
+  template <int kTiles>
+  __device__ __forceinline__ void Multiply(const uint8_t* const (&weights)[kTiles], int at, int i,
+                                           float (*sums)[4]) const {
+    static_assert(kTiles <= 2);
+    const Unit units[2] = {Unit(weights[0] + at, LaneIndex()), Unit(weights[kTiles - 1] + at, LaneIndex())};
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
-      uint32_t a0[4], a1[4];
-      w.Load(2 * half, a0);
-      w.Load(2 * half + 1, a1);
       const uint4& b = inputs_[2 * i + half];
-      Mma(sums, a0, b.x, b.y);
-      Mma(sums, a1, b.z, b.w);
+      uint32_t a[kTiles][2][4];
+#pragma unroll
+      for (int r = 0; r < kTiles; ++r) {
+        units[r].Load(2 * half, a[r][0]);
+        units[r].Load(2 * half + 1, a[r][1]);
+      }
+#pragma unroll
+      for (int r = 0; r < kTiles; ++r) Mma(sums[r], a[r][0], b.x, b.y);
+#pragma unroll
+      for (int r = 0; r < kTiles; ++r) Mma(sums[r], a[r][1], b.z, b.w);
     }
   }
-  template <class Ring>
-  __device__ __forceinline__ void MultiplyRun(Ring& ring, float (&sums)[4]) const {
-    if constexpr (!Unit::kIsFourBit) {
+  // Adds the runs of the next tiles. Four-bit units of two tiles go side by side: while the tensor core adds
+  // to one sum, the other's weights are made.
+  template <int kTiles, class Ring>
+  __device__ __forceinline__ void MultiplyRuns(Ring& ring, float (&sums)[kTiles][4]) const {
+    if constexpr (Unit::kIsFourBit) {
+      typename Ring::Stage taken[kTiles];
+      const uint8_t* weights[kTiles];
 #pragma unroll
-      for (int i = 0; i < kRunUnits; i += kStageUnits) {
-        if (i >= count_) break;
-        const uint8_t* weights = ring.Wait();
-#pragma unroll
-        for (int j = 0; j < kStageUnits && i + j < kRunUnits; ++j) {
-          if (j == 0 || i + j < count_) Multiply(weights + j * Unit::kBytes, i + j, sums);
-        }
-        ring.Release();
+      for (int r = 0; r < kTiles; ++r) {
+        taken[r] = ring.Take();
+        weights[r] = taken[r].units + place_;
       }
-    } else {
-      if (count_ == 0) return;
-      const uint8_t* weights = ring.Wait();
       if (count_ == kRunUnits) {  // without conditions: loads run ahead
 #pragma unroll
-        for (int i = 0; i < kRunUnits; ++i) Multiply(weights + i * Unit::kBytes, i, sums);
+        for (int i = 0; i < kRunUnits; ++i) Multiply(weights, i * Unit::kBytes, i, sums);
       } else {
 #pragma unroll
         for (int i = 0; i < kRunUnits - 1; ++i) {
-          if (i < count_) Multiply(weights + i * Unit::kBytes, i, sums);
+          if (i < count_) Multiply(weights, i * Unit::kBytes, i, sums);
         }
       }
-      ring.Release();
+#pragma unroll
+      for (int r = 0; r < kTiles; ++r) ring.Release(taken[r]);
+    } else {
+#pragma unroll
+      for (int r = 0; r < kTiles; ++r) MultiplyByStages(ring, sums + r);
     }
   }
-  // sums[0] to the end.
-  template <int kTiles>
-  __device__ static void Rotate(float (&sums)[kTiles][4]) {
+  template <class Ring>
+  __device__ __forceinline__ void MultiplyByStages(Ring& ring, float (*sums)[4]) const {
 #pragma unroll
-    for (int j = 0; j < 4; ++j) {
-      const float first = sums[0][j];
+    for (int i = 0; i < kRunUnits; i += kStageUnits) {
+      if (i >= stages_ * kStageUnits) break;
+      const auto taken = ring.Take();
+      const uint8_t* const weights[1] = {taken.units + place_};
 #pragma unroll
-      for (int i = 0; i + 1 < kTiles; ++i) sums[i][j] = sums[i + 1][j];
-      sums[kTiles - 1][j] = first;
+      for (int j = 0; j < kStageUnits && i + j < kRunUnits; ++j) {
+        if (i + j < count_) Multiply(weights, j * Unit::kBytes, i + j, sums);
+      }
+      ring.Release(taken);
     }
   }
 
   const Plan& p_;
   BlockRows rows_;
   int held_slice_, count_;       // the slice at hand, and the units of its run
+  int stages_, place_;           // of a tile; where in a stage this warp's units begin, in bytes
   uint4 inputs_[2 * kRunUnits];  // of each unit, its two halves
 };
 

@@ -12,7 +12,8 @@ __device__ __forceinline__ uint32_t SharedAddress(const void* p) {
 }
 
 struct SharedBarrier {
-  uint32_t at;  // address in shared memory of 8 bytes
+  uint32_t at = 0;  // address in shared memory of 8 bytes
+  SharedBarrier() = default;
   __device__ explicit SharedBarrier(const uint64_t* barrier) : at(SharedAddress(barrier)) {}
 
   // One thread; BarriersAreReady and a barrier of the block before anyone else uses it.

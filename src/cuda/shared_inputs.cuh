@@ -21,7 +21,9 @@ class SharedInputs {
 
   // The workers of the block call.
   __device__ SharedInputs(const Plan& p, const BlockRows& mine, uint4* memory)
-      : run_(p.RunOf(0, WarpIndex())) {
+      : run_(p.RunOf(0, WarpIndex())),
+        stages_(p.StagesOf(0, kStageUnits)),
+        place_(p.PlaceInStage(0, WarpIndex(), kStageUnits) * Unit::kBytes) {
     uint4* zeros = memory + p.call.linear.num_units * 2 * kTokenTiles * kTokens * 4;
     if (threadIdx.x == 0) *zeros = uint4{};
     LoadRows(p, mine, memory);
@@ -39,12 +41,12 @@ class SharedInputs {
 #pragma unroll
     for (int r = 0; r < kTiles; ++r) {
       if (r >= num_tiles) break;
-      for (int unit = run_.begin; unit < run_.end; unit += kStageUnits) {
-        const uint8_t* weights = ring.Wait();
+      for (int stage = 0, unit = run_.begin; stage < stages_; ++stage, unit += kStageUnits) {
+        const auto taken = ring.Take();
 #pragma unroll 1
         for (int i = 0; i < kStageUnits && unit + i < run_.end; ++i)
-          Multiply(weights + i * Unit::kBytes, unit + i, sums[r]);
-        ring.Release();
+          Multiply(taken.units + place_ + i * Unit::kBytes, unit + i, sums[r]);
+        ring.Release(taken);
       }
     }
   }
@@ -103,6 +105,7 @@ class SharedInputs {
   }
 
   Run run_;
+  int stages_, place_;  // of a tile; where in a stage this warp's units begin, in bytes
   From at_[kTokenTiles];
 };
 

@@ -8,7 +8,9 @@
 
 namespace fourstep::cuda {
 
-inline constexpr int kWarps = 16;  // of a block, that multiply
+inline constexpr int kWarps = 16;     // of a block, that multiply
+inline constexpr int kTeamWarps = 4;  // whose weights are fetched together
+inline constexpr int kWarpTeams = kWarps / kTeamWarps;
 
 // The tiles of block `block` of `num_blocks`, in the order in which it takes them: every num_blocks-th, so
 // that all blocks together read memory from one end to the other (in runs of their own they were 1 to 6 %
@@ -34,14 +36,33 @@ FOURSTEP_HD Slices SlicesOf(int num_units) {
   return {count, (num_units + count - 1) / count};
 }
 
-// Which units of a slice a warp sums.
+// A range of units.
 struct Run {
   int begin, end;
 };
+FOURSTEP_HD Run SliceOf(int num_units, int slice_units, int slice) {
+  const int begin = slice * slice_units, end = begin + slice_units;
+  return {begin, end < num_units ? end : num_units};
+}
+// Which units of a slice a warp sums.
 FOURSTEP_HD Run RunOf(int num_units, int slice_units, int slice, int warp) {
-  const int first = slice * slice_units, rest = num_units - first;
-  const int count = slice_units < rest ? slice_units : rest;
-  return {first + warp * count / kWarps, first + (warp + 1) * count / kWarps};
+  const Run all = SliceOf(num_units, slice_units, slice);
+  const int count = all.end - all.begin;
+  return {all.begin + warp * count / kWarps, all.begin + (warp + 1) * count / kWarps};
+}
+
+// A slice of a tile is fetched in so many stages: stage i has units stage_units * i and on of every warp's
+// run.
+FOURSTEP_HD int StagesOf(int num_units, int slice_units, int slice, int stage_units) {
+  const Run all = SliceOf(num_units, slice_units, slice);
+  const int longest = (all.end - all.begin + kWarps - 1) / kWarps;
+  return (longest + stage_units - 1) / stage_units;
+}
+// Where a warp's units begin in a stage [kWarps, stage_units] of units. A slice of one stage lies there as it
+// lies in memory, so that one copy brings what a team takes of it.
+FOURSTEP_HD int PlaceInStage(int num_units, int slice_units, int slice, int warp, int stage_units) {
+  if (StagesOf(num_units, slice_units, slice, stage_units) > 1) return warp * stage_units;
+  return RunOf(num_units, slice_units, slice, warp).begin - slice * slice_units;
 }
 
 // The order in which the units of a tile are summed: the runs of a warp, slice by slice, then those of the
@@ -63,55 +84,63 @@ FOURSTEP_HD void OrderRuns(int num_units, int num_slices, int slice_units, int w
 struct StreamedLinear {
   const uint8_t* units;  // [num_tiles, num_units, unit_bytes]
   int32_t num_tiles, num_units, num_slices, slice_units;
-  int32_t unit_bytes, stage_units;
+  int32_t unit_bytes;
+  int32_t stage_units;  // of each warp
   int32_t group_tiles;  // that are summed together; 2 for a gated pair
 };
 
-// Walks over a warp's units in that order, a stage of its ring at a time: group of tiles by group, slice by
-// slice, tile by tile.
+// Walks over the stages of a block: group of tiles by group, slice by slice, tile by tile.
 class WeightStream {
  public:
-  FOURSTEP_HD WeightStream(const StreamedLinear& linear, const BlockTiles& tiles, int warp)
-      : linear_(linear), tiles_(tiles), warp_(warp) {
-    Settle();
+  // Units that lie together, in memory and in the stage; there may be none.
+  struct Part {
+    const uint8_t* from;
+    int place, count;
+  };
+
+  FOURSTEP_HD WeightStream(const StreamedLinear& linear, const BlockTiles& tiles)
+      : linear_(linear), tiles_(tiles) {
+    BeginSlice();
   }
-  FOURSTEP_HD bool done() const { return left_ <= 0; }
-  FOURSTEP_HD const uint8_t* units() const { return units_; }
-  FOURSTEP_HD int bytes() const {
-    return (left_ < linear_.stage_units ? left_ : linear_.stage_units) * linear_.unit_bytes;
+  FOURSTEP_HD bool done() const { return group_ >= tiles_.count; }
+  // What to fetch of the stage for a warp; where one copy brings a team's, its first warp has all of it.
+  FOURSTEP_HD Part PartOf(int warp) const {
+    const StreamedLinear& l = linear_;
+    Run run = RunOf(l.num_units, l.slice_units, slice_, warp);
+    int place = warp * l.stage_units;
+    if (num_stages_ > 1) {
+      run.begin += stage_ * l.stage_units;
+      if (run.end > run.begin + l.stage_units) run.end = run.begin + l.stage_units;
+    } else {
+      place = run.begin - slice_ * l.slice_units;
+      run.end = warp % kTeamWarps > 0 ? run.begin
+                                      : RunOf(l.num_units, l.slice_units, slice_, warp + kTeamWarps - 1).end;
+    }
+    return {l.units + (int64_t{tiles_.At(tile_)} * l.num_units + run.begin) * l.unit_bytes, place,
+            run.end > run.begin ? run.end - run.begin : 0};
   }
   FOURSTEP_HD void Advance() {
-    left_ -= linear_.stage_units;
-    units_ += linear_.stage_units * linear_.unit_bytes;
-    if (left_ <= 0) Settle();
+    if (++stage_ < num_stages_) return;
+    stage_ = 0;
+    const int group_end = group_ + linear_.group_tiles;
+    if (++tile_ < (group_end < tiles_.count ? group_end : tiles_.count)) return;
+    if (++slice_ == linear_.num_slices) {
+      slice_ = 0;
+      group_ = group_end;
+    }
+    BeginSlice();
   }
 
  private:
-  // To the next tile where this warp has units.
-  FOURSTEP_HD void Settle() {
-    do {
-      const int group_end = group_ + linear_.group_tiles;
-      if (++tile_ >= (group_end < tiles_.count ? group_end : tiles_.count)) {
-        if (++slice_ >= linear_.num_slices) {
-          slice_ = 0;
-          group_ = group_end;
-        }
-        tile_ = group_;
-      }
-      if (group_ >= tiles_.count) return;
-      const Run run = RunOf(linear_.num_units, linear_.slice_units, slice_, warp_);
-      left_ = run.end - run.begin;
-      units_ =
-          linear_.units + (int64_t{tiles_.At(tile_)} * linear_.num_units + run.begin) * linear_.unit_bytes;
-    } while (left_ <= 0);
+  FOURSTEP_HD void BeginSlice() {
+    tile_ = group_;
+    num_stages_ = StagesOf(linear_.num_units, linear_.slice_units, slice_, linear_.stage_units);
   }
 
   const StreamedLinear& linear_;
   const BlockTiles tiles_;
-  const int warp_;
-  int group_ = 0, tile_ = -1, slice_ = 0;  // group_, tile_: of those of the block
-  int left_ = 0;                           // units of this run
-  const uint8_t* units_ = nullptr;
+  int group_ = 0, tile_ = 0;  // of those of the block
+  int slice_ = 0, stage_ = 0, num_stages_;
 };
 
 }  // namespace fourstep::cuda
