@@ -2,20 +2,17 @@
 
 #include <algorithm>
 #include <mutex>
-#include <unordered_map>
 #include <utility>
 
 #include "backend/numerics.h"
-#include "base/check.h"
 #include "base/error.h"
 #include "checkpoint/checkpoint.h"
 #include "model/model.h"
-#include "runtime/answer.h"
 #include "runtime/answer_patterns.h"
 #include "runtime/backends.h"
 #include "runtime/prompt_encoder.h"
+#include "runtime/request_runner.h"
 #include "runtime/sampling_defaults.h"
-#include "runtime/scheduler.h"
 #include "sampling/policy.h"
 
 namespace fourstep {
@@ -23,8 +20,6 @@ namespace {
 
 constexpr int32_t kBlockTokens = 16;
 constexpr int64_t kDefaultCacheTokens = 4096;  // for each sequence
-// How far a device may run ahead of what the host has read, in steps.
-constexpr int32_t kMaxUnread = 4;
 
 void CheckOption(const char* name, int64_t value, int64_t low, int64_t high) {
   if (value < low || value > high) throw Errorf(name, "is {}, expected {}..{}", value, low, high);
@@ -76,12 +71,6 @@ AnswerPatterns::Begin BeginOf(const Request& request, bool in_thinking) {
   return may_think ? AnswerPatterns::Begin::kEither : AnswerPatterns::Begin::kText;
 }
 
-// A request from its Submit to its last event.
-struct Work {
-  Sequence sequence;
-  Answer answer;
-};
-
 }  // namespace
 
 struct Engine::State {
@@ -90,9 +79,6 @@ struct Engine::State {
   RequestId Submit(const Request& request);
   std::vector<Event> Step();
   void TakeInbox(std::vector<Event>& events);
-  bool RunStep();  // false: there was nothing to compute
-  void Deliver(const DrawResult& record, std::vector<Event>& events);
-  void Finish(Work& work, Event event, std::vector<Event>& events);
 
   // Loaded once; read from any thread.
   const SchedulerOptions memory;
@@ -102,15 +88,11 @@ struct Engine::State {
   EngineInfo info;
   AnswerPatterns patterns;
 
-  // Of the thread that steps.
-  std::unique_ptr<Backend> backend;
-  std::unique_ptr<Model> model;
-  Scheduler scheduler;
-  std::unordered_map<RequestId, std::unique_ptr<Work>> works;
+  std::unique_ptr<RequestRunner> runner;  // of the thread that steps
 
   // Between the threads that submit and the one that steps.
   mutable std::mutex mutex;
-  std::vector<std::unique_ptr<Work>> inbox;
+  std::vector<std::unique_ptr<RequestWork>> inbox;
   std::vector<RequestId> cancelled;
   RequestId last_id = 0;
   int64_t num_unfinished = 0;
@@ -124,20 +106,20 @@ Engine::State::State(const EngineOptions& options, Checkpoint checkpoint)
               static_cast<int32_t>(checkpoint.config().vocab_size)),
       control(ControlTokens::Find(encoder.tokenizer(), encoder.chat_template(), checkpoint.eos_token_ids())),
       defaults(SamplingDefaults::Load(checkpoint.folder(), checkpoint.generation())),
-      patterns(encoder.tokenizer(), control, NumDrawable(encoder.tokenizer(), checkpoint.config())),
-      scheduler(memory) {
+      patterns(encoder.tokenizer(), control, NumDrawable(encoder.tokenizer(), checkpoint.config())) {
   const std::optional<Numerics> numerics = ParseNumerics(options.numerics);
   const std::optional<KvCacheFormat> kv_cache = ParseKvCacheFormat(options.kv_cache);
-  backend = MakeBackend({.name = options.backend,
-                         .cpu_path = options.cpu_path,
-                         .num_threads = options.num_threads,
-                         .max_rows = memory.prefill_chunk_tokens + memory.max_sequences});
-  model = Model::Load(checkpoint, *backend,
-                      {.numerics = numerics,
-                       .kv_cache = kv_cache,
-                       .max_slots = memory.max_sequences,
-                       .block_tokens = memory.block_tokens,
-                       .num_cache_blocks = memory.num_blocks});
+  std::unique_ptr<Backend> backend =
+      MakeBackend({.name = options.backend,
+                   .cpu_path = options.cpu_path,
+                   .num_threads = options.num_threads,
+                   .max_rows = memory.prefill_chunk_tokens + memory.max_sequences});
+  std::unique_ptr<Model> model = Model::Load(checkpoint, *backend,
+                                             {.numerics = numerics,
+                                              .kv_cache = kv_cache,
+                                              .max_slots = memory.max_sequences,
+                                              .block_tokens = memory.block_tokens,
+                                              .num_cache_blocks = memory.num_blocks});
   const auto vocab_size = static_cast<int32_t>(checkpoint.config().vocab_size);
   SetBoundaryTokens(*backend, encoder.tokenizer(), NumDrawable(encoder.tokenizer(), checkpoint.config()));
   info = {.architecture = checkpoint.config().architecture,
@@ -151,6 +133,7 @@ Engine::State::State(const EngineOptions& options, Checkpoint checkpoint)
           .max_context_tokens = memory.max_context_tokens,
           .default_policy = defaults.Describe()};
   load.cache_tokens = int64_t{memory.num_blocks} * memory.block_tokens;
+  runner = std::make_unique<RequestRunner>(std::move(backend), std::move(model), memory);
 }
 
 RequestId Engine::State::Submit(const Request& request) {
@@ -173,7 +156,7 @@ RequestId Engine::State::Submit(const Request& request) {
   const std::lock_guard lock(mutex);
   const RequestId id = ++last_id;
   ++num_unfinished;
-  inbox.push_back(std::make_unique<Work>(Work{
+  inbox.push_back(std::make_unique<RequestWork>(RequestWork{
       .sequence = {.id = id,
                    .sampling = std::move(sampling),
                    .tokens = std::move(prompt.tokens),
@@ -186,67 +169,25 @@ RequestId Engine::State::Submit(const Request& request) {
 }
 
 void Engine::State::TakeInbox(std::vector<Event>& events) {
-  std::vector<std::unique_ptr<Work>> new_works;
+  std::vector<std::unique_ptr<RequestWork>> new_works;
   std::vector<RequestId> to_cancel;
   {
     const std::lock_guard lock(mutex);
     new_works.swap(inbox);
     to_cancel.swap(cancelled);
   }
-  for (std::unique_ptr<Work>& work : new_works) {
-    scheduler.Add(work->sequence);
-    const RequestId id = work->sequence.id;
-    works.emplace(id, std::move(work));
-  }
-  for (const RequestId id : to_cancel) {
-    const auto found = works.find(id);
-    if (found != works.end())
-      Finish(*found->second, found->second->answer.End(FinishReason::kCancelled), events);
-  }
-}
-
-bool Engine::State::RunStep() {
-  const StepPlan& plan = scheduler.Plan();
-  for (const Sequence* sequence : plan.begun)
-    backend->SetSlot(sequence->slot, sequence->sampling, sequence->prompt());
-  if (plan.empty()) return false;
-  const Batch batch = plan.batch();
-  backend->BeginStep(batch);
-  model->Forward();
-  backend->Draw();
-  backend->EndStep();
-  return true;
-}
-
-void Engine::State::Deliver(const DrawResult& record, std::vector<Event>& events) {
-  const Sequence* sequence = scheduler.Accept(record);
-  if (sequence == nullptr) return;  // drawn after the end
-  Work& work = *works.at(sequence->id);
-  Event event = work.answer.Take(record);
-  if (event.finish == FinishReason::kNone) {
-    events.push_back(std::move(event));
-  } else {
-    Finish(work, std::move(event), events);
-  }
-}
-
-void Engine::State::Finish(Work& work, Event event, std::vector<Event>& events) {
-  event.prompt_tokens = work.sequence.num_prompt;
-  event.reused_tokens = work.sequence.num_reused;
-  scheduler.Finish(work.sequence);
-  works.erase(event.request);
-  events.push_back(std::move(event));
+  for (std::unique_ptr<RequestWork>& work : new_works) runner->Add(std::move(work));
+  for (const RequestId id : to_cancel) runner->Cancel(id, events);
 }
 
 std::vector<Event> Engine::State::Step() {
   std::vector<Event> events;
   TakeInbox(events);
-  const bool has_run = RunStep();
-  const bool wait = !has_run || scheduler.max_unread() >= kMaxUnread;
-  for (const DrawResult& record : backend->ReadRecords(wait)) Deliver(record, events);
+  runner->Step(events);
 
   const auto num_finished = std::count_if(
       events.begin(), events.end(), [](const Event& event) { return event.finish != FinishReason::kNone; });
+  const Scheduler& scheduler = runner->scheduler();
   const std::lock_guard lock(mutex);
   num_unfinished -= num_finished;
   load.running = scheduler.num_running();

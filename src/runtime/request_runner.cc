@@ -1,0 +1,69 @@
+#include "runtime/request_runner.h"
+
+#include <utility>
+
+namespace fourstep {
+namespace {
+
+// How far a device may run ahead of what the host has read, in steps.
+constexpr int32_t kMaxUnread = 4;
+
+}  // namespace
+
+RequestRunner::RequestRunner(std::unique_ptr<Backend> backend, std::unique_ptr<Model> model,
+                             const SchedulerOptions& options)
+    : backend_(std::move(backend)), model_(std::move(model)), scheduler_(options) {}
+
+void RequestRunner::Add(std::unique_ptr<RequestWork> work) {
+  scheduler_.Add(work->sequence);
+  const RequestId id = work->sequence.id;
+  works_.emplace(id, std::move(work));
+}
+
+void RequestRunner::Cancel(RequestId id, std::vector<Event>& events) {
+  const auto found = works_.find(id);
+  if (found == works_.end()) return;
+  RequestWork& work = *found->second;
+  Finish(work, work.answer.End(FinishReason::kCancelled), events);
+}
+
+void RequestRunner::Step(std::vector<Event>& events) {
+  const bool has_run = RunStep();
+  const bool wait = !has_run || scheduler_.max_unread() >= kMaxUnread;
+  for (const DrawResult& record : backend_->ReadRecords(wait)) Deliver(record, events);
+}
+
+bool RequestRunner::RunStep() {
+  const StepPlan& plan = scheduler_.Plan();
+  for (const Sequence* sequence : plan.begun)
+    backend_->SetSlot(sequence->slot, sequence->sampling, sequence->prompt());
+  if (plan.empty()) return false;
+  const Batch batch = plan.batch();
+  backend_->BeginStep(batch);
+  model_->Forward();
+  backend_->Draw();
+  backend_->EndStep();
+  return true;
+}
+
+void RequestRunner::Deliver(const DrawResult& record, std::vector<Event>& events) {
+  const Sequence* sequence = scheduler_.Accept(record);
+  if (sequence == nullptr) return;  // drawn after the end
+  RequestWork& work = *works_.at(sequence->id);
+  Event event = work.answer.Take(record);
+  if (event.finish == FinishReason::kNone) {
+    events.push_back(std::move(event));
+  } else {
+    Finish(work, std::move(event), events);
+  }
+}
+
+void RequestRunner::Finish(RequestWork& work, Event event, std::vector<Event>& events) {
+  event.prompt_tokens = work.sequence.num_prompt;
+  event.reused_tokens = work.sequence.num_reused;
+  scheduler_.Finish(work.sequence);
+  works_.erase(event.request);
+  events.push_back(std::move(event));
+}
+
+}  // namespace fourstep
