@@ -121,7 +121,8 @@ class Backend {
   // --- Sampling state and results
 
   // A new answer begins in `slot`. Between steps only; with penalties, biases or an automaton after
-  // SetBoundaryTokens. `prompt`: what the repetition penalty knows of tokens before the answer.
+  // SetBoundaryTokens. `prompt`: what the repetition penalty knows of tokens before the answer. Throws Error
+  // where there is no memory for what the request asks beyond its policy: the slot must then be set again.
   virtual void SetSlot(int32_t slot, const SamplingRequest& request, std::span<const int32_t> prompt) = 0;
   // Token sets that the policy's step borders need, and ids never to be drawn (padding of the vocabulary).
   virtual void SetBoundaryTokens(std::span<const int32_t> contains_blank_line,

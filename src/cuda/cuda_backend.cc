@@ -203,16 +203,17 @@ void CudaBackend::ReserveLogits(int32_t num_draws, int32_t vocab) {
   DropGraphs();
 }
 
-// What a step's extras need beside the logits, once a step has any.
-void CudaBackend::ReserveExtras() {
-  const DrawExtras& extras = shape_.extras;
+// What extras need beside the logits, for as many rows: before the first step there are none, and Draw asks
+// again.
+void CudaBackend::ReserveExtras(const DrawExtras& extras) {
   const bool needs_adjusted = extras.adjusts && adjusted_.size() == 0;
   const bool needs_top = extras.has_top && part_top_.size() == 0;
   if (!needs_adjusted && !needs_top) return;
   FOURSTEP_CUDA(cudaStreamSynchronize(stream_));
   const auto count = static_cast<size_t>(logits_rows_);
-  if (needs_adjusted) adjusted_ = DeviceArray<float>(count * static_cast<size_t>(vocab_), "logits");
-  if (needs_top) part_top_ = DeviceArray<uint64_t>(count * kStatParts * kMaxTopLogprobs, "logits");
+  if (needs_adjusted)
+    adjusted_ = DeviceArray<float>(count * static_cast<size_t>(vocab_), "penalties, logit bias or pattern");
+  if (needs_top) part_top_ = DeviceArray<uint64_t>(count * kStatParts * kMaxTopLogprobs, "top_logprobs");
   if (needs_top && top_ring_.size() == 0) top_ring_ = PinnedArray<TopTokens>(ring_.size());
   DropGraphs();
 }
@@ -221,6 +222,7 @@ void CudaBackend::SetSlot(int32_t slot, const SamplingRequest& request, std::spa
   FOURSTEP_CHECK(slot >= 0, "slot {}", slot);
   AllocateSlots(slot + 1);
   adjustments_.Set(slot, request, prompt, num_drawable_, stream_);
+  ReserveExtras(adjustments_.ExtrasOf(slot));  // now, so that for want of memory this request fails alone
   const SlotState state{.params = request.params, .policy = {}, .output_position = 0};
   constexpr int32_t kNone = -1;
   FOURSTEP_CUDA(

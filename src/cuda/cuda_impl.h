@@ -106,7 +106,7 @@ class CudaBackend final : public Backend {
   void ExpectForm(const Activation& x, LinearId reader) const;
   void AllocateSlots(int32_t count);
   void ReserveLogits(int32_t num_draws, int32_t vocab);
-  void ReserveExtras();
+  void ReserveExtras(const DrawExtras& extras);
   void ReserveTables(size_t count);
   void CheckBatch(const Batch& batch) const;
 

@@ -159,7 +159,7 @@ void CudaBackend::Head(ActivationId x, VectorId norm, float epsilon, LinearId he
 }
 
 void CudaBackend::Draw() {
-  ReserveExtras();
+  ReserveExtras(shape_.extras);
   program_.push_back({.kind = Kind::kDraw});
 }
 

@@ -26,7 +26,8 @@ class DeviceArray {
     const cudaError_t status = cudaMalloc(reinterpret_cast<void**>(&data_), bytes());
     if (status == cudaErrorMemoryAllocation) {
       (void)cudaGetLastError();
-      throw Errorf(what, "needs {} MiB of the GPU's memory, more than is free", bytes() >> 20);
+      throw Errorf(what, "needs {} MiB of the GPU's memory, more than is free",
+                   (bytes() + (size_t{1} << 20) - 1) >> 20);
     }
     FOURSTEP_CUDA(status);
     FOURSTEP_CUDA(cudaMemset(data_, 0, bytes()));

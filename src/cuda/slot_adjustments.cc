@@ -27,8 +27,8 @@ std::shared_ptr<const SlotAdjustments::Automaton> SlotAdjustments::Upload(
   }
   auto uploaded = std::make_shared<const Automaton>(
       Automaton{.source = automaton,
-                .token_class = DeviceArray<uint16_t>(automaton->token_class, "automaton"),
-                .next_state = DeviceArray<int32_t>(automaton->next_state, "automaton")});
+                .token_class = DeviceArray<uint16_t>(automaton->token_class, "pattern"),
+                .next_state = DeviceArray<int32_t>(automaton->next_state, "pattern")});
   automata_.push_back(uploaded);
   return uploaded;
 }
@@ -45,10 +45,11 @@ void SlotAdjustments::Set(int32_t slot, const SamplingRequest& request, std::spa
   AdjustmentView view{};
   const std::vector<TokenNote> notes = InitialNotes(request, prompt, num_drawable);
   if (!notes.empty()) {
-    if (s.notes.size() != notes.size()) s.notes = DeviceArray<TokenNote>(notes.size(), "penalties");
+    if (s.notes.size() != notes.size())
+      s.notes = DeviceArray<TokenNote>(notes.size(), "penalties and logit bias");
+    s.biases = DeviceArray<TokenBias>(request.bias, "logit bias");
     FOURSTEP_CUDA(
         cudaMemcpyAsync(s.notes.data(), notes.data(), s.notes.bytes(), cudaMemcpyHostToDevice, stream));
-    s.biases = DeviceArray<TokenBias>(request.bias, "biases");
     view.notes = s.notes.data();
     view.biases = s.biases.data();
     view.num_biases = static_cast<int32_t>(s.biases.size());

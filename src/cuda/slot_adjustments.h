@@ -21,7 +21,8 @@ class SlotAdjustments {
   // Keeps what running answers have; nothing may run on the device.
   void Resize(int32_t num_slots);
 
-  // A new answer begins in `slot`. In the order of `stream`; returns when the device has it.
+  // A new answer begins in `slot`. In the order of `stream`; returns when the device has it. Throws Error
+  // where there is no memory for it: `slot` must then be set again before an answer is drawn there.
   void Set(int32_t slot, const SamplingRequest& request, std::span<const int32_t> prompt,
            int32_t num_drawable, cudaStream_t stream);
 

@@ -1,7 +1,7 @@
 #include "runtime/answer.h"
 
 #include <algorithm>
-#include <string>
+#include <utility>
 
 #include "base/utf8.h"
 
@@ -61,8 +61,12 @@ Event Answer::Take(const DrawResult& record) {
   return event;
 }
 
-Event Answer::End(FinishReason reason) {
-  return {.request = request_, .text = decoder_.Finish(), .is_reasoning = in_thinking_, .finish = reason};
+Event Answer::End(FinishReason reason, std::string error) {
+  return {.request = request_,
+          .text = decoder_.Finish(),
+          .is_reasoning = in_thinking_,
+          .finish = reason,
+          .error = std::move(error)};
 }
 
 }  // namespace fourstep

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "backend/token_record.h"
@@ -45,8 +46,8 @@ class Answer {
   // The next token of the answer; nothing may follow an event that has a finish reason.
   Event Take(const DrawResult& record);
 
-  // The answer ends without another token.
-  Event End(FinishReason reason);
+  // The answer ends without another token; `error` where the reason is kError.
+  Event End(FinishReason reason, std::string error = {});
 
  private:
   RequestId request_;

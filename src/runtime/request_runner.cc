@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "base/error.h"
+
 namespace fourstep {
 namespace {
 
@@ -28,15 +30,14 @@ void RequestRunner::Cancel(RequestId id, std::vector<Event>& events) {
 }
 
 void RequestRunner::Step(std::vector<Event>& events) {
-  const bool has_run = RunStep();
+  const bool has_run = RunStep(events);
   const bool wait = !has_run || scheduler_.max_unread() >= kMaxUnread;
   for (const DrawResult& record : backend_->ReadRecords(wait)) Deliver(record, events);
 }
 
-bool RequestRunner::RunStep() {
+bool RequestRunner::RunStep(std::vector<Event>& events) {
   const StepPlan& plan = scheduler_.Plan();
-  for (const Sequence* sequence : plan.begun)
-    backend_->SetSlot(sequence->slot, sequence->sampling, sequence->prompt());
+  for (const Sequence* sequence : plan.begun) Begin(*sequence, events);
   if (plan.empty()) return false;
   const Batch batch = plan.batch();
   backend_->BeginStep(batch);
@@ -44,6 +45,18 @@ bool RequestRunner::RunStep() {
   backend_->Draw();
   backend_->EndStep();
   return true;
+}
+
+// A request that asks for more than the backend has memory for ends alone. Its rows are planned: they are
+// computed, and what is drawn of them is dropped.
+void RequestRunner::Begin(const Sequence& sequence, std::vector<Event>& events) {
+  try {
+    backend_->SetSlot(sequence.slot, sequence.sampling, sequence.prompt());
+  } catch (const Error& error) {
+    backend_->SetSlot(sequence.slot, {}, {});
+    RequestWork& work = *works_.at(sequence.id);
+    Finish(work, work.answer.End(FinishReason::kError, error.what()), events);
+  }
 }
 
 void RequestRunner::Deliver(const DrawResult& record, std::vector<Event>& events) {

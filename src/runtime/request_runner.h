@@ -34,7 +34,8 @@ class RequestRunner {
   const Scheduler& scheduler() const { return scheduler_; }
 
  private:
-  bool RunStep();  // false: there was nothing to compute
+  bool RunStep(std::vector<Event>& events);  // false: there was nothing to compute
+  void Begin(const Sequence& sequence, std::vector<Event>& events);
   void Deliver(const DrawResult& record, std::vector<Event>& events);
   void Finish(RequestWork& work, Event event, std::vector<Event>& events);
 
