@@ -7,6 +7,7 @@
 #include <fmt/ranges.h>
 
 #include "base/error.h"
+#include "checkpoint/module_names.h"
 #include "formats/bfloat16.h"
 #include "formats/float16.h"
 #include "formats/mxfp4.h"
@@ -303,9 +304,10 @@ LinearWeight Checkpoint::Table(const std::string& module, int64_t n, int64_t k) 
 }
 
 void Checkpoint::ExpectAllRead() const {
+  const std::string head = std::string(kHeadModule) + ".weight";
   for (const auto& [tensor, view] : tensors()) {
-    const bool is_allowed = read_.contains(tensor) || IsKnownLeftover(tensor) ||
-                            (config_.tie_word_embeddings && tensor == "lm_head.weight");
+    const bool is_allowed =
+        read_.contains(tensor) || IsKnownLeftover(tensor) || (config_.tie_word_embeddings && tensor == head);
     if (!is_allowed) throw Errorf(Where(tensor), "is not used by {}", Printable(config_.architecture));
   }
 }

@@ -7,6 +7,7 @@
 
 #include "base/check.h"
 #include "base/file.h"
+#include "checkpoint/module_names.h"
 
 namespace fourstep {
 namespace {
@@ -22,14 +23,12 @@ void AddScalar(SafetensorsWriter& writer, const std::string& name, std::vector<i
                    [value](std::span<std::byte> out) { std::memcpy(out.data(), &value, sizeof value); });
 }
 
-constexpr char kHead[] = "lm_head";
-
 bool HasFp8(const QuantizedModules& modules) {
   return modules.head == WeightFormat::kFp8;
 }
 
 Json Excluded(const QuantizedModules& modules) {
-  return modules.head == WeightFormat::kBf16 ? Json::array({kHead}) : Json::array();
+  return modules.head == WeightFormat::kBf16 ? Json::array({kHeadModule}) : Json::array();
 }
 
 // "quant_algo", and which module has which where there are several: what both of ModelOpt's places hold.
@@ -39,7 +38,7 @@ Json ModelOptAlgorithms(const QuantizedModules& modules) {
   Json layers = Json::object();
   for (const std::string& module : modules.nvfp4)
     layers[module] = {{"quant_algo", nvfp4}, {"group_size", 16}};
-  layers[kHead] = {{"quant_algo", "FP8"}};
+  layers[kHeadModule] = {{"quant_algo", "FP8"}};
   return {{"quant_algo", "MIXED_PRECISION"}, {"quantized_layers", layers}};
 }
 
@@ -49,7 +48,7 @@ Json ModelOptConfig(const QuantizedModules& modules) {
   if (!modules.weights_only) groups["group_0"]["input_activations"] = args;
   if (HasFp8(modules)) {
     groups["group_1"] = {{"weights", {{"dynamic", false}, {"num_bits", 8}, {"type", "float"}}},
-                         {"targets", {kHead}}};
+                         {"targets", {kHeadModule}}};
   }
   Json config = ModelOptAlgorithms(modules);
   config.update({{"quant_method", "modelopt"},
@@ -91,7 +90,7 @@ Json CompressedTensorsConfig(const QuantizedModules& modules) {
   if (HasFp8(modules)) {
     const Json head = {
         {"num_bits", 8}, {"type", "float"}, {"strategy", "channel"}, {"symmetric", true}, {"dynamic", false}};
-    groups["group_1"] = CompressedTensorsGroup(kHead, "float-quantized", head, nullptr);
+    groups["group_1"] = CompressedTensorsGroup(kHeadModule, "float-quantized", head, nullptr);
   }
   return {{"quant_method", "compressed-tensors"}, {"format", HasFp8(modules) ? "mixed-precision" : kNvFp4},
           {"quantization_status", "compressed"},  {"config_groups", groups},

@@ -4,6 +4,7 @@
 
 #include "backend/linear_stack.h"
 #include "base/error.h"
+#include "checkpoint/module_names.h"
 #include "model/architecture.h"
 
 namespace fourstep::cli {
@@ -17,10 +18,10 @@ class Inventory {
 
   CheckpointInventory Take() {
     const HfConfig& c = checkpoint_.config();
-    Count("embedding", checkpoint_.Table("model.embed_tokens", c.vocab_size, c.hidden_size));
+    Count("embedding", checkpoint_.Table(kEmbeddingModule, c.vocab_size, c.hidden_size));
     for (int64_t i = 0; i < c.num_layers; ++i) AddLayer(fmt::format("model.layers.{}.", i));
     AddNorms();
-    if (!c.tie_word_embeddings) stacks_.push_back({Read("head", "lm_head", c.vocab_size, c.hidden_size)});
+    if (!c.tie_word_embeddings) stacks_.push_back({Read("head", kHeadModule, c.vocab_size, c.hidden_size)});
     checkpoint_.ExpectAllRead();
     for (const auto& [name, view] : checkpoint_.tensors()) {
       result_.size_bytes += static_cast<int64_t>(view.bytes.size());

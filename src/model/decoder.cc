@@ -5,6 +5,7 @@
 
 #include "base/check.h"
 #include "base/error.h"
+#include "checkpoint/module_names.h"
 #include "model/rope.h"
 
 namespace fourstep {
@@ -37,11 +38,11 @@ DecoderLayerWeights ReadLayer(Checkpoint& checkpoint, int64_t index, const Decod
 DecoderWeights ReadWeights(Checkpoint& checkpoint, const DecoderTraits& traits) {
   const HfConfig& c = checkpoint.config();
   DecoderWeights w;
-  w.embedding = checkpoint.Table("model.embed_tokens", c.vocab_size, c.hidden_size);
+  w.embedding = checkpoint.Table(kEmbeddingModule, c.vocab_size, c.hidden_size);
   for (int64_t i = 0; i < c.num_layers; ++i) w.layers.push_back(ReadLayer(checkpoint, i, traits));
   w.norm = checkpoint.Vector("model.norm.weight", c.hidden_size);
   if (!c.tie_word_embeddings)
-    w.head = ReadStack(checkpoint, {{"lm_head", c.vocab_size}}, c.hidden_size, false);
+    w.head = ReadStack(checkpoint, {{kHeadModule, c.vocab_size}}, c.hidden_size, false);
   checkpoint.ExpectAllRead();
   return w;
 }

@@ -4,6 +4,7 @@
 
 #include "backend/linear_stack.h"
 #include "base/error.h"
+#include "checkpoint/module_names.h"
 
 namespace fourstep {
 
@@ -76,7 +77,7 @@ EmbeddingId Binder::Embedding(const LinearWeight& table) {
 
 BoundLinear Binder::TiedHead(const LinearWeight& table) {
   BoundLinear head = Add({table}, Numerics::kBf16);
-  head.modules = {"lm_head"};
+  head.modules = {kHeadModule};
   num_parameters_ -= table.n * table.k;
   return head;
 }

@@ -14,6 +14,7 @@
 #include "base/check.h"
 #include "base/error.h"
 #include "base/file.h"
+#include "checkpoint/module_names.h"
 #include "checkpoint/quantized_writer.h"
 #include "checkpoint/safetensors.h"
 #include "checkpoint/tokenizer.h"
@@ -45,8 +46,6 @@ void CheckOptions(const QuantizeOptions& options) {
   if (options.num_threads < 0 || options.num_threads > kMaxThreads)
     throw Errorf("num_threads", "is {}, expected 0..{}", options.num_threads, kMaxThreads);
 }
-
-constexpr char kHead[] = "lm_head", kEmbedding[] = "model.embed_tokens";
 
 // A model that this program knows: another one may have linears beside those of LinearGroups, or other names.
 void CheckArchitecture(const HfConfig& config) {
@@ -81,7 +80,7 @@ class Quantizer {
         num_observed_(groups_.size() + 1) {
     const HfConfig& config = source_.config();
     if (options.head != WeightFormat::kBf16)
-      groups_.push_back({{{kHead, config.vocab_size}}, config.hidden_size});
+      groups_.push_back({{{kHeadModule, config.vocab_size}}, config.hidden_size});
   }
 
   QuantizeReport Run(const std::filesystem::path& folder) {
@@ -143,7 +142,7 @@ void Quantizer::BindWeights() {
     for (const LinearGroup::Member& member : group.members) {
       Item& item = items_.emplace_back();
       item.weight = Bind(member.module, member.n, group.k);
-      if (member.module == kHead) item.format = options_.head;
+      if (member.module == kHeadModule) item.format = options_.head;
       if (IsFourBit(item.weight.format))
         throw Error(member.module, "has 4 bits already, expected BF16, FP16 or FP32");
       if (group.k % NvFp4::kBlockValues != 0)
@@ -153,9 +152,9 @@ void Quantizer::BindWeights() {
 }
 
 LinearWeight Quantizer::Bind(const std::string& module, int64_t n, int64_t k) {
-  if (module != kHead || !source_.config().tie_word_embeddings) return source_.Linear(module, n, k);
-  LinearWeight weight = source_.Table(kEmbedding, n, k);
-  weight.name = kHead;
+  if (module != kHeadModule || !source_.config().tie_word_embeddings) return source_.Linear(module, n, k);
+  LinearWeight weight = source_.Table(kEmbeddingModule, n, k);
+  weight.name = kHeadModule;
   return weight;
 }
 
@@ -279,7 +278,7 @@ void Quantizer::Write(const std::filesystem::path& folder) {
 void Quantizer::WriteConfig(const std::filesystem::path& folder) {
   QuantizedModules modules{.nvfp4 = {}, .weights_only = options_.weights_only, .head = options_.head};
   for (const Item& item : items_) {
-    if (item.weight.name != kHead) modules.nvfp4.push_back(item.weight.name);
+    if (item.weight.name != kHeadModule) modules.nvfp4.push_back(item.weight.name);
   }
   WriteQuantizedConfig(folder, source_.config(), options_.dialect, modules);
 }
