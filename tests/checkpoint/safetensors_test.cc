@@ -1,5 +1,5 @@
 // safetensors: what the writer writes is read back, aligned, in shards of the asked size; a large header is
-// fast. Bad files are in hostile_checkpoint_test.
+// fast. Bad files are in hostile_safetensors_test.cc.
 #include "checkpoint/safetensors.h"
 
 #include <gmock/gmock.h>
