@@ -7,6 +7,27 @@
 namespace fourstep::cuda {
 namespace {
 
+constexpr int kThreads = 256;
+
+// What one thread packs: the 16 inputs of two outputs that a lane has in a unit.
+struct UnitLane {
+  int64_t unit;  // of all tiles
+  int lane;
+  int32_t row;          // the packed row of the first output; the other is 8 below
+  int64_t first_input;  // may be beyond the last
+
+  __device__ explicit UnitLane(const LinearView& v) {
+    const int64_t index = int64_t{blockIdx.x} * kThreads + threadIdx.x;
+    unit = index / kWarpLanes;
+    lane = static_cast<int>(index % kWarpLanes);
+    row = static_cast<int32_t>(unit / v.num_units) * kTileOutputs + lane / 4;
+    first_input = unit % v.num_units * kUnitInputs + 16 * (lane % 4);
+  }
+  __device__ bool exists(const LinearView& v) const { return unit < int64_t{v.num_tiles} * v.num_units; }
+  // In the order of the stack; -1: padding.
+  __device__ int64_t Output(const LinearView& v, int half) const { return OutputOfRow(v, row + 8 * half); }
+};
+
 // Deals the bits of a code as Unpack expects them: of register `i` of a word, in its low (0) or high (1)
 // half.
 __device__ uint32_t PlaceCode(int i, int half, uint32_t code) {
@@ -24,30 +45,26 @@ __device__ uint32_t PlaceCode(int i, int half, uint32_t code) {
   }
 }
 
-// One thread a lane of a unit. codes [n, k / 2] and scales [n, k / 16] in the order of the stack.
+// codes [n, k / 2] and scales [n, k / 16] in the order of the stack.
 __global__ void PackFourBitKernel(LinearView v, const uint8_t* codes, const uint8_t* scales, uint8_t* units) {
-  const int64_t index = int64_t{blockIdx.x} * blockDim.x + threadIdx.x;
-  const int64_t unit_index = index / kWarpLanes;
-  if (unit_index >= int64_t{v.num_tiles} * v.num_units) return;
-  const int lane = static_cast<int>(index % kWarpLanes), g = lane / 4, t = lane % 4;
-  const int64_t tile = unit_index / v.num_units, unit = unit_index % v.num_units;
-  const int64_t first_input = unit * kUnitInputs + 16 * t;
-  uint8_t* out = units + unit_index * kFourBitUnitBytes;
+  const UnitLane at(v);
+  if (!at.exists(v)) return;
+  uint8_t* out = units + at.unit * kFourBitUnitBytes;
   uint32_t words[4] = {};
   uint8_t lane_scales[2] = {};
   for (int half = 0; half < 2; ++half) {
-    const int64_t row = OutputOfRow(v, static_cast<int32_t>(tile) * kTileOutputs + g + 8 * half);
-    if (row < 0 || first_input >= v.k) continue;
-    lane_scales[half] = scales[row * (v.k / 16) + first_input / 16];
+    const int64_t output = at.Output(v, half);
+    if (output < 0 || at.first_input >= v.k) continue;
+    lane_scales[half] = scales[output * (v.k / 16) + at.first_input / 16];
     for (int i = 0; i < 16; ++i) {
-      const int64_t input = first_input + i;
-      const uint32_t code = codes[row * (v.k / 2) + input / 2] >> (4 * (input % 2)) & 0xFu;
+      const int64_t input = at.first_input + i;
+      const uint32_t code = codes[output * (v.k / 2) + input / 2] >> (4 * (input % 2)) & 0xFu;
       // Inputs 4 s .. 4 s + 3 are those of mma s: registers `half` and 2 + half, two inputs each.
       words[i / 4] |= PlaceCode((i % 4 / 2) * 2 + half, i % 2, code);
     }
   }
-  std::memcpy(out + 16 * lane, words, sizeof words);
-  std::memcpy(out + kFourBitScaleOffset + 2 * lane, lane_scales, sizeof lane_scales);
+  std::memcpy(out + 16 * at.lane, words, sizeof words);
+  std::memcpy(out + kFourBitScaleOffset + 2 * at.lane, lane_scales, sizeof lane_scales);
 }
 
 // Deals the bits of an E4M3 value as UnpackFp8 expects them: of its first or second register, in its low (0)
@@ -59,68 +76,60 @@ __device__ uint32_t PlaceFp8(bool is_second, int half, uint32_t code) {
   return bits << 16 * half;
 }
 
-// One thread a lane of a unit. values [n, k] E4M3 in the order of the stack.
+// values [n, k] E4M3 in the order of the stack.
 __global__ void PackFp8Kernel(LinearView v, const uint8_t* values, uint8_t* units) {
-  const int64_t index = int64_t{blockIdx.x} * blockDim.x + threadIdx.x;
-  const int64_t unit_index = index / kWarpLanes;
-  if (unit_index >= int64_t{v.num_tiles} * v.num_units) return;
-  const int lane = static_cast<int>(index % kWarpLanes), g = lane / 4, t = lane % 4;
-  const int64_t tile = unit_index / v.num_units, unit = unit_index % v.num_units;
+  const UnitLane at(v);
+  if (!at.exists(v)) return;
   uint32_t words[4][2] = {};  // of each mma, for outputs g and g + 8
   for (int half = 0; half < 2; ++half) {
-    const int64_t row = OutputOfRow(v, static_cast<int32_t>(tile) * kTileOutputs + g + 8 * half);
+    const int64_t output = at.Output(v, half);
     for (int i = 0; i < 16; ++i) {
-      const int64_t input = unit * kUnitInputs + 16 * t + i;
+      const int64_t input = at.first_input + i;
       // Inputs 4 s .. 4 s + 3 are those of mma s: registers `half` and 2 + half, two inputs each.
-      if (row >= 0 && input < v.k)
-        words[i / 4][half] |= PlaceFp8(i % 4 / 2 == 1, i % 2, values[row * v.k + input]);
+      if (output >= 0 && input < v.k)
+        words[i / 4][half] |= PlaceFp8(i % 4 / 2 == 1, i % 2, values[output * v.k + input]);
     }
   }
-  uint8_t* out = units + unit_index * kFp8UnitBytes;
+  uint8_t* out = units + at.unit * kFp8UnitBytes;
   for (int step = 0; step < 4; ++step)
-    std::memcpy(out + 8 * (step * kWarpLanes + lane), words[step], sizeof words[step]);
+    std::memcpy(out + 8 * (step * kWarpLanes + at.lane), words[step], sizeof words[step]);
 }
 
-// One thread a lane of a unit. values [n, k] BF16 in the order of the stack.
+// values [n, k] BF16 in the order of the stack.
 __global__ void PackBf16Kernel(LinearView v, const uint16_t* values, uint8_t* units) {
-  const int64_t index = int64_t{blockIdx.x} * blockDim.x + threadIdx.x;
-  const int64_t unit_index = index / kWarpLanes;
-  if (unit_index >= int64_t{v.num_tiles} * v.num_units) return;
-  const int lane = static_cast<int>(index % kWarpLanes), g = lane / 4, t = lane % 4;
-  const int64_t tile = unit_index / v.num_units, unit = unit_index % v.num_units;
-  auto* out = reinterpret_cast<uint16_t*>(units + unit_index * kBf16UnitBytes);
+  const UnitLane at(v);
+  if (!at.exists(v)) return;
+  auto* out = reinterpret_cast<uint16_t*>(units + at.unit * kBf16UnitBytes);
   for (int half = 0; half < 2; ++half) {
-    const int64_t row = OutputOfRow(v, static_cast<int32_t>(tile) * kTileOutputs + g + 8 * half);
+    const int64_t output = at.Output(v, half);
     for (int i = 0; i < 16; ++i) {
-      const int64_t input = unit * kUnitInputs + 16 * t + i;
+      const int64_t input = at.first_input + i;
       const int reg = (i % 4 / 2) * 2 + half;
-      out[((i / 4 * kWarpLanes + lane) * 4 + reg) * 2 + i % 2] =
-          row >= 0 && input < v.k ? values[row * v.k + input] : uint16_t{0};
+      out[((i / 4 * kWarpLanes + at.lane) * 4 + reg) * 2 + i % 2] =
+          output >= 0 && input < v.k ? values[output * v.k + input] : uint16_t{0};
     }
   }
 }
 
-int Blocks(int64_t threads) {
-  return static_cast<int>((threads + 255) / 256);
+int NumBlocks(const LinearView& view) {
+  const int64_t num_lanes = int64_t{view.num_tiles} * view.num_units * kWarpLanes;
+  return static_cast<int>((num_lanes + kThreads - 1) / kThreads);
 }
 
 }  // namespace
 
 void PackFourBitUnits(const LinearView& view, const uint8_t* codes, const uint8_t* scales, uint8_t* units) {
-  const int64_t threads = int64_t{view.num_tiles} * view.num_units * kWarpLanes;
-  PackFourBitKernel<<<Blocks(threads), 256>>>(view, codes, scales, units);
+  PackFourBitKernel<<<NumBlocks(view), kThreads>>>(view, codes, scales, units);
   FOURSTEP_CUDA(cudaGetLastError());
 }
 
 void PackFp8Units(const LinearView& view, const uint8_t* values, uint8_t* units) {
-  const int64_t threads = int64_t{view.num_tiles} * view.num_units * kWarpLanes;
-  PackFp8Kernel<<<Blocks(threads), 256>>>(view, values, units);
+  PackFp8Kernel<<<NumBlocks(view), kThreads>>>(view, values, units);
   FOURSTEP_CUDA(cudaGetLastError());
 }
 
 void PackBf16Units(const LinearView& view, const uint16_t* values, uint8_t* units) {
-  const int64_t threads = int64_t{view.num_tiles} * view.num_units * kWarpLanes;
-  PackBf16Kernel<<<Blocks(threads), 256>>>(view, values, units);
+  PackBf16Kernel<<<NumBlocks(view), kThreads>>>(view, values, units);
   FOURSTEP_CUDA(cudaGetLastError());
 }
 
