@@ -96,7 +96,7 @@ struct Event {
   std::string text = {};      // what the token completes, valid UTF-8, may be empty; without special tokens
   bool is_reasoning = false;  // the token belongs to the thinking part, <think> and </think> included
   int32_t position = -1;      // in the answer, from 0
-  // What the policy saw and chose, entropies in nats: docs/architecture.md, "sampling".
+  // What the policy saw and chose, entropies in nats.
   int32_t step = 0;
   float entropy = 0, step_entropy = 0, mean_entropy = 0, threshold = 0, temperature = 0, logprob = 0;
   std::vector<TopLogprob> top_logprobs = {};  // most probable first, then the lowest id

@@ -9,8 +9,6 @@
 namespace fourstep {
 namespace {
 
-constexpr int32_t kBlockTokens = 16;
-
 std::vector<int32_t> Counting(int32_t first, size_t count) {
   std::vector<int32_t> numbers(count);
   std::iota(numbers.begin(), numbers.end(), first);
@@ -26,12 +24,12 @@ ForcedReader::ForcedReader(const EngineOptions& options, int32_t max_tokens) {
                           .cpu_path = options.cpu_path,
                           .num_threads = options.num_threads,
                           .max_rows = kChunkTokens});
-  const int32_t num_blocks = (max_tokens + kBlockTokens - 1) / kBlockTokens;
+  const int32_t num_blocks = (max_tokens + kCacheBlockTokens - 1) / kCacheBlockTokens;
   model_ = Model::Load(checkpoint, *backend_,
                        {.numerics = ParseNumerics(options.numerics),
                         .kv_cache = ParseKvCacheFormat(options.kv_cache),
                         .max_slots = 1,
-                        .block_tokens = kBlockTokens,
+                        .block_tokens = kCacheBlockTokens,
                         .num_cache_blocks = num_blocks});
   block_table_ = Counting(0, static_cast<size_t>(num_blocks));
 }
@@ -39,7 +37,7 @@ ForcedReader::ForcedReader(const EngineOptions& options, int32_t max_tokens) {
 std::vector<float> ForcedReader::Read(std::span<const int32_t> tokens, int32_t begin, int32_t first_row) {
   const auto num_rows = static_cast<int32_t>(tokens.size());
   FOURSTEP_CHECK(num_rows > 0 && num_rows <= kChunkTokens && first_row <= num_rows &&
-                     static_cast<size_t>(begin + num_rows) <= block_table_.size() * kBlockTokens,
+                     static_cast<size_t>(begin + num_rows) <= block_table_.size() * kCacheBlockTokens,
                  "{} tokens from {}, logits from {}", num_rows, begin, first_row);
   const std::vector<int32_t> positions = Counting(begin, tokens.size());
   const std::vector<int32_t> slots(tokens.size(), 0);

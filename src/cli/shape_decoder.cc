@@ -9,14 +9,12 @@
 #include "model/published_shapes.h"
 #include "model/random_decoder.h"
 #include "runtime/backends.h"
+#include "runtime/request_runner.h"
 #include "sampling/params.h"
 
 namespace fourstep::cli {
 namespace {
 
-constexpr int32_t kBlockTokens = 16;
-// Steps that the host may be ahead of what it has read, as the engine has it.
-constexpr int32_t kMaxUnread = 4;
 // Steps before those that are timed: a backend may record a step, capture it the second time and replay it
 // from the third on.
 constexpr int32_t kLeadInSteps = 3;
@@ -54,7 +52,7 @@ ShapeDecoder::ShapeDecoder(const ShapeOptions& options, const std::string& numer
       context_tokens_(options.context_tokens),
       tokens_(options.tokens),
       prefill_rows_(DefaultPrefillChunk(options.backend)),
-      blocks_each_((context_tokens_ + kLeadInSteps + tokens_) / kBlockTokens + 1) {
+      blocks_each_((context_tokens_ + kLeadInSteps + tokens_) / kCacheBlockTokens + 1) {
   const int32_t max_batch = *std::max_element(options.batches.begin(), options.batches.end());
   backend_ = std::make_unique<ComponentFilter>(MakeBackend({.name = options.backend,
                                                             .cpu_path = options.cpu_path,
@@ -64,7 +62,7 @@ ShapeDecoder::ShapeDecoder(const ShapeOptions& options, const std::string& numer
                              {.numerics = ParseNumerics(numerics),
                               .kv_cache = ParseKvCacheFormat(options.kv_cache),
                               .max_slots = max_batch,
-                              .block_tokens = kBlockTokens,
+                              .block_tokens = kCacheBlockTokens,
                               .num_cache_blocks = blocks_each_ * max_batch},
                              ParseHeadFormat(options.head));
   backend_->SetBoundaryTokens({}, {}, static_cast<int32_t>(shape_.vocab_size));
@@ -120,7 +118,7 @@ StepTiming ShapeDecoder::TimePolicy(int32_t batch, const std::string& policy) {
     std::fill(tokens.begin(), tokens.end(), kLastDrawnToken);
     num_unread += batch;
     do read(false);
-    while (num_unread > int64_t{kMaxUnread} * batch);
+    while (num_unread > int64_t{kMaxUnreadSteps} * batch);
   }
   read(true);
   timing.step_us = MicrosecondsSince(started) / tokens_;

@@ -1,4 +1,4 @@
-// The CPU backend: SIMD chosen at run time, OpenMP threads over outputs.
+// The CPU backend: SIMD chosen at run time, threads (base/thread_pool.h) over outputs.
 #pragma once
 
 #include <cstdint>

@@ -102,15 +102,15 @@ class CudaBackend final : public Backend {
   Activation& activation(ActivationId id);
   const PackedLinear& linear(LinearId id) const;
   const float* VectorData(VectorId id) const;
-  void SetForm(Activation& out, LinearId consumer);
-  void ExpectForm(const Activation& x, LinearId reader) const;
   void AllocateSlots(int32_t count);
   void ReserveLogits(int32_t num_draws, int32_t vocab);
   void ReserveExtras(const DrawExtras& extras);
-  void ReserveTables(size_t count);
-  void CheckBatch(const Batch& batch) const;
 
-  // cuda_step.cc: what a step works on.
+  // cuda_step.cc: recording, and what a step works on.
+  void CheckBatch(const Batch& batch) const;
+  void SetForm(Activation& out, LinearId consumer);
+  void ExpectForm(const Activation& x, LinearId reader) const;
+  void ReserveTables(size_t count);
   void Upload(const Batch& batch);
   void UploadTiles(const Batch& batch);
   void UploadArray(std::vector<int32_t>& held, std::span<const int32_t> wanted, int32_t* to);

@@ -116,7 +116,8 @@ bool PackedLinear::PackFourBit(std::span<const LinearWeight> weights) {
   std::vector<uint8_t> codes(static_cast<size_t>(view_.n * (k / 2))),
       scales(static_cast<size_t>(view_.n * (k / 16)));
   std::vector<float> row_alpha;
-  // BF16 patterns of codes are 2^-126 of their values and those of scales 2^118 (linear.cu): 2^8 is missing.
+  // BF16 patterns of codes are 2^-126 of their values and those of scales 2^118 (weight_units.cuh): 2^8 is
+  // missing.
   constexpr float kPatternFactor = 256;
   for (const LinearWeight& w : weights) {
     for (int64_t row = 0; row < w.n; ++row) {

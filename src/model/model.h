@@ -12,6 +12,9 @@
 
 namespace fourstep {
 
+// Of a cache block, where nothing speaks for another number.
+inline constexpr int32_t kCacheBlockTokens = 16;
+
 struct ModelOptions {
   // Of the linears that have 4 bits; dense ones run in BF16 whatever this says. Absent: the best that the
   // checkpoint allows (w4a4 where every 4-bit linear has an input scale, w4a16 where there are 4-bit linears,
@@ -19,8 +22,8 @@ struct ModelOptions {
   std::optional<Numerics> numerics;
   std::optional<KvCacheFormat> kv_cache = {};  // absent: what the checkpoint asks for
   int32_t max_slots = 8;                       // sequences at a time
-  int32_t block_tokens = 16;                   // of a cache block
-  int32_t num_cache_blocks = 0;                // 0: enough for one sequence of max_positions
+  int32_t block_tokens = kCacheBlockTokens;
+  int32_t num_cache_blocks = 0;  // 0: enough for one sequence of max_positions
 };
 
 // Sees the input of every linear that could be quantised, as the step reaches it (calibration); the head's

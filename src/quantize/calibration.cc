@@ -14,7 +14,6 @@ namespace fourstep {
 namespace {
 
 constexpr int32_t kStepTokens = 256;
-constexpr int32_t kBlockTokens = 16;
 
 class AmaxObserver final : public LinearObserver {
  public:
@@ -44,7 +43,7 @@ class AmaxObserver final : public LinearObserver {
 
 // One sequence from position 0, whose cache blocks are 0, 1, 2, ...
 void Read(Model& model, Backend& backend, std::span<const int32_t> tokens, AmaxObserver& observer) {
-  std::vector<int32_t> block_table((tokens.size() + kBlockTokens - 1) / kBlockTokens);
+  std::vector<int32_t> block_table((tokens.size() + kCacheBlockTokens - 1) / kCacheBlockTokens);
   std::iota(block_table.begin(), block_table.end(), 0);
   for (size_t begin = 0; begin < tokens.size(); begin += kStepTokens) {
     const size_t count = std::min<size_t>(kStepTokens, tokens.size() - begin);
@@ -110,8 +109,8 @@ std::map<std::string, float> MeasureInputAmax(Checkpoint& source, const Calibrat
   const std::unique_ptr<Backend> backend = MakeBackend(backend_options);
   ModelOptions options;
   options.max_slots = 1;
-  options.block_tokens = kBlockTokens;
-  options.num_cache_blocks = static_cast<int32_t>((longest + kBlockTokens - 1) / kBlockTokens);
+  options.block_tokens = kCacheBlockTokens;
+  options.num_cache_blocks = static_cast<int32_t>((longest + kCacheBlockTokens - 1) / kCacheBlockTokens);
   const std::unique_ptr<Model> model = Model::Load(source, *backend, options);
   AmaxObserver observer(*backend, progress);
   for (const std::vector<int32_t>& sequence : sequences) Read(*model, *backend, sequence, observer);

@@ -79,7 +79,7 @@ class ReferenceBackend final : public Backend {
       return numerics == o.numerics && input_scale == o.input_scale && pre_quant_scale == o.pre_quant_scale;
     }
   };
-  // Rows [max_rows, width]; which of the two forms holds is said by `encoded_for`.
+  // Rows [max_rows, width]; which of the two forms holds is said by `consumer`.
   struct Rows {
     int32_t width;
     std::vector<BFloat16> values;      // [max_rows, width]

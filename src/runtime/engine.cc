@@ -18,7 +18,6 @@
 namespace fourstep {
 namespace {
 
-constexpr int32_t kBlockTokens = 16;
 constexpr int64_t kDefaultCacheTokens = 4096;  // for each sequence
 
 void CheckOption(const char* name, int64_t value, int64_t low, int64_t high) {
@@ -38,14 +37,14 @@ SchedulerOptions PlanMemory(const EngineOptions& options, const HfConfig& config
   const int64_t wanted = options.cache_tokens > 0
                              ? options.cache_tokens
                              : options.max_sequences * std::min(kDefaultCacheTokens, config.max_positions);
-  const int64_t num_blocks = std::min((wanted + kBlockTokens - 1) / kBlockTokens, int64_t{1} << 26);
-  return {
-      .max_sequences = options.max_sequences,
-      .prefill_chunk_tokens = options.prefill_chunk_tokens > 0 ? options.prefill_chunk_tokens
-                                                               : DefaultPrefillChunk(options.backend),
-      .num_blocks = static_cast<int32_t>(num_blocks),
-      .block_tokens = kBlockTokens,
-      .max_context_tokens = static_cast<int32_t>(std::min(config.max_positions, num_blocks * kBlockTokens))};
+  const int64_t num_blocks = std::min((wanted + kCacheBlockTokens - 1) / kCacheBlockTokens, int64_t{1} << 26);
+  return {.max_sequences = options.max_sequences,
+          .prefill_chunk_tokens = options.prefill_chunk_tokens > 0 ? options.prefill_chunk_tokens
+                                                                   : DefaultPrefillChunk(options.backend),
+          .num_blocks = static_cast<int32_t>(num_blocks),
+          .block_tokens = kCacheBlockTokens,
+          .max_context_tokens =
+              static_cast<int32_t>(std::min(config.max_positions, num_blocks * kCacheBlockTokens))};
 }
 
 // Ids from here on are padding of the model's vocabulary.

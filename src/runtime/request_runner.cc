@@ -5,12 +5,6 @@
 #include "base/error.h"
 
 namespace fourstep {
-namespace {
-
-// How far a device may run ahead of what the host has read, in steps.
-constexpr int32_t kMaxUnread = 4;
-
-}  // namespace
 
 RequestRunner::RequestRunner(std::unique_ptr<Backend> backend, std::unique_ptr<Model> model,
                              const SchedulerOptions& options)
@@ -31,7 +25,7 @@ void RequestRunner::Cancel(RequestId id, std::vector<Event>& events) {
 
 void RequestRunner::Step(std::vector<Event>& events) {
   const bool has_run = RunStep(events);
-  const bool wait = !has_run || scheduler_.max_unread() >= kMaxUnread;
+  const bool wait = !has_run || scheduler_.max_unread() >= kMaxUnreadSteps;
   for (const DrawResult& record : backend_->ReadRecords(wait)) Deliver(record, events);
 }
 

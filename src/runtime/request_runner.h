@@ -2,6 +2,7 @@
 // has, and no other.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <unordered_map>
 #include <vector>
@@ -13,6 +14,9 @@
 #include "runtime/scheduler.h"
 
 namespace fourstep {
+
+// How far a device may run ahead of what the host has read.
+inline constexpr int32_t kMaxUnreadSteps = 4;
 
 // A request from its Submit to its last event.
 struct RequestWork {

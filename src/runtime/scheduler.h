@@ -25,7 +25,7 @@ namespace fourstep {
 struct SchedulerOptions {
   int32_t max_sequences = 8;           // slots
   int32_t prefill_chunk_tokens = 256;  // rows a step beside those of next tokens
-  int32_t num_blocks = 0, block_tokens = 16;
+  int32_t num_blocks = 0, block_tokens = 0;
   int32_t max_context_tokens = 0;  // of a sequence; at most what all blocks hold
 };
 

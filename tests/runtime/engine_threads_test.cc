@@ -13,7 +13,7 @@ namespace {
 
 TEST(EngineThreads, SubmitAndCancelDuringSteps) {
   constexpr int kThreads = 3, kRequestsEach = 20, kKinds = 5;
-  // One thread in the backend: ThreadSanitizer does not know OpenMP's barriers.
+  // One thread in the backend: its own have a test of their own.
   const EngineOptions options{
       .model = TinyModel("tiny-qwen3-nvfp4"), .num_threads = 1, .max_sequences = 4, .cache_tokens = 192};
   const auto request_of = [](int kind) {
