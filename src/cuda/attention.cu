@@ -42,8 +42,9 @@ __global__ __launch_bounds__(kAttentionThreads, kDims > 128 ? 1 : 2) void Attent
     const __grid_constant__ AttentionCall call, StepView step, const int32_t* tiles, int first) {
   LetNextBegin();
   extern __shared__ __align__(16) float memory[];
-  AttentionSplit<Cache, kDims, kRotates> split(call, step, tiles, first);
-  if (split.exists()) split.Run(step, memory);
+  using Split = AttentionSplit<Cache, kDims, kRotates>;
+  Split split(call, step, tiles, first);
+  if (split.exists()) split.Run(*reinterpret_cast<typename Split::Memory*>(memory));
 }
 
 // Block (some splits or all, kv head and some of its heads, tile).
@@ -85,14 +86,14 @@ void LaunchAlone(const AttentionCall& call, const StepView& step, const TileList
                  cudaStream_t stream) {
   const CacheView& cache = call.cache;
   const auto kernel = AttentionKernel<Cache, kDims, kRotates>;
-  static const bool is_ready = AllowSharedBytes(kernel, SplitBytes<kDims>(kTileQueries));
+  constexpr int kBytes = sizeof(SplitMemory<Cache, kDims>);
+  static const bool is_ready = AllowSharedBytes(kernel, kBytes);
   (void)is_ready;
   for (int32_t first = 0; first < rows.num_alone; first += kAttentionRows) {
     const dim3 grid(static_cast<unsigned>(SplitsUpTo(cache, max_context)),
                     static_cast<unsigned>(cache.num_kv_heads * HeadTiles(cache)),
                     static_cast<unsigned>(std::min(kAttentionRows, rows.num_alone - first)));
-    Launch(kernel, grid, dim3(kAttentionThreads), static_cast<size_t>(SplitBytes<kDims>(TileHeads(cache))),
-           stream, call, step, rows.tiles, first);
+    Launch(kernel, grid, dim3(kAttentionThreads), kBytes, stream, call, step, rows.tiles, first);
   }
 }
 

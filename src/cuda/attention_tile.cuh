@@ -38,14 +38,6 @@ FOURSTEP_HD constexpr int TileBytes(int team_heads) {
 }
 static_assert(TileBytes<Bf16Cache, kMaxTileDims>(kMaxTeamHeads) <= 99 * 1024);  // what every device has
 
-// Barrier `id` of the block, of which __syncthreads has 0, between num_threads of it; some may only arrive.
-__device__ __forceinline__ void SyncThreads(int id, int num_threads) {
-  asm volatile("bar.sync %0, %1;" ::"r"(id), "r"(num_threads) : "memory");
-}
-__device__ __forceinline__ void ArriveOnly(int id, int num_threads) {
-  asm volatile("bar.arrive %0, %1;" ::"r"(id), "r"(num_threads) : "memory");
-}
-
 template <class Cache, int kDims>
 class AttentionTile {
  public:
@@ -135,16 +127,12 @@ class AttentionTile {
 
   // --- Groups, in the order in which a team sums them
 
-  // The block of a sequence that has a group.
-  __device__ __forceinline__ int BlockOf(int group) const {
-    return c_.groups_per_block == 1 ? group : group / c_.groups_per_block;  // mostly it is 1
-  }
   // Where the groups of the next step lie.
   __device__ __forceinline__ void FindNext() {
 #pragma unroll
     for (int n = 0; n < kStepGroups; ++n) {
       const int group = next_ + n * kSplitParts;
-      if (group < splits_.num_groups) block_[n] = table_[BlockOf(group)];
+      if (group < splits_.num_groups) block_[n] = table_[BlockOf(c_, group)];
     }
   }
   // Begins to copy the next step's groups, and finds those of the one after it: part by part of a split, then
@@ -173,7 +161,7 @@ class AttentionTile {
   }
   template <class Step>
   __device__ __forceinline__ void CopyGroup(Step& to, int n) const {
-    const int group = next_ + n * kSplitParts, sequence_block = BlockOf(group),
+    const int group = next_ + n * kSplitParts, sequence_block = BlockOf(c_, group),
               in_block = group - sequence_block * c_.groups_per_block;
     const int first = sequence_block * c_.block_tokens + in_block * kGroupTokens;
     const bool exists = group < splits_.num_groups;

@@ -22,4 +22,9 @@ FOURSTEP_HD Splits SplitsOf(const CacheView& c, int length) {
   return {groups, (groups + each - 1) / each, each};
 }
 
+// The block of a sequence that has a group.
+FOURSTEP_HD int BlockOf(const CacheView& c, int group) {
+  return c.groups_per_block == 1 ? group : group / c.groups_per_block;  // mostly it is 1
+}
+
 }  // namespace fourstep::cuda

@@ -1,4 +1,5 @@
-// Barriers in shared memory (mbarrier): some arrive, others wait for a phase of it to end.
+// Barriers between some threads of a block: numbered ones, and those in shared memory (mbarrier), where some
+// arrive and others wait for a phase to end.
 #pragma once
 
 #include <cstdint>
@@ -6,6 +7,14 @@
 #include "cuda/kernel_util.cuh"
 
 namespace fourstep::cuda {
+
+// Barrier `id` of the block, of which __syncthreads has 0, between num_threads of it; some may only arrive.
+__device__ __forceinline__ void SyncThreads(int id, int num_threads) {
+  asm volatile("bar.sync %0, %1;" ::"r"(id), "r"(num_threads) : "memory");
+}
+__device__ __forceinline__ void ArriveOnly(int id, int num_threads) {
+  asm volatile("bar.arrive %0, %1;" ::"r"(id), "r"(num_threads) : "memory");
+}
 
 __device__ __forceinline__ uint32_t SharedAddress(const void* p) {
   return static_cast<uint32_t>(__cvta_generic_to_shared(p));
