@@ -37,12 +37,12 @@ __global__ __launch_bounds__(kRotateThreads) void RotateAndAppendKernel(CacheVie
 }
 
 // Block (split, kv head and tile of its heads, row): of those that are alone in their sequence.
-template <class Cache, int kDims, bool kRotates>
+template <class Cache, int kDims, bool kRotates, int kQueries>
 __global__ __launch_bounds__(kAttentionThreads, kDims > 128 ? 1 : 2) void AttentionKernel(
     const __grid_constant__ AttentionCall call, StepView step, const int32_t* tiles, int first) {
   LetNextBegin();
   extern __shared__ __align__(16) float memory[];
-  using Split = AttentionSplit<Cache, kDims, kRotates>;
+  using Split = AttentionSplit<Cache, kDims, kRotates, kQueries>;
   Split split(call, step, tiles, first);
   if (split.exists()) split.Run(*reinterpret_cast<typename Split::Memory*>(memory));
 }
@@ -81,12 +81,12 @@ int SplitsUpTo(const CacheView& c, int32_t max_context) {
   return std::min(kMaxSplits, (groups + kMinSplitGroups - 1) / kMinSplitGroups);
 }
 
-template <class Cache, int kDims, bool kRotates>
+template <class Cache, int kDims, bool kRotates, int kQueries>
 void LaunchAlone(const AttentionCall& call, const StepView& step, const TileList& rows, int32_t max_context,
                  cudaStream_t stream) {
   const CacheView& cache = call.cache;
-  const auto kernel = AttentionKernel<Cache, kDims, kRotates>;
-  constexpr int kBytes = sizeof(SplitMemory<Cache, kDims>);
+  const auto kernel = AttentionKernel<Cache, kDims, kRotates, kQueries>;
+  constexpr int kBytes = sizeof(SplitMemory<Cache, kDims, kQueries>);
   static const bool is_ready = AllowSharedBytes(kernel, kBytes);
   (void)is_ready;
   for (int32_t first = 0; first < rows.num_alone; first += kAttentionRows) {
@@ -167,8 +167,19 @@ void LaunchAttention(const AttentionCall& call, const StepView& step, const Tile
   ForCache(call.cache, [&](auto format, auto dims) {
     using Cache = decltype(format);
     constexpr int kDims = decltype(dims)::value;
-    const auto launch = call.rotates ? LaunchAlone<Cache, kDims, true> : LaunchAlone<Cache, kDims, false>;
-    launch(call, step, rows, max_context, stream);
+    // The largest heads have one form of sums only, for the sake of the time to compile.
+    constexpr int kFewQueries = kDims <= kMaxTileDims ? kHalfTile : kTileQueries;
+    const auto launch = [&](auto queries) {
+      constexpr int kQueries = decltype(queries)::value;
+      const auto alone = call.rotates ? LaunchAlone<Cache, kDims, true, kQueries>
+                                      : LaunchAlone<Cache, kDims, false, kQueries>;
+      alone(call, step, rows, max_context, stream);
+    };
+    if (call.cache.heads_per_kv() <= kFewQueries) {
+      launch(std::integral_constant<int, kFewQueries>{});
+    } else {
+      launch(std::integral_constant<int, kTileQueries>{});
+    }
     if constexpr (kDims <= kMaxTileDims) {
       if (rows.num_shared > 0) LaunchShared<Cache, kDims>(call, step, rows, max_context, stream);
     }

@@ -23,27 +23,27 @@ FOURSTEP_HD int HeadTiles(const CacheView& c) {
   return (c.heads_per_kv() + kTileQueries - 1) / kTileQueries;
 }
 
-// Shared memory of a block.
-template <class Cache, int kDims>
+// Shared memory of a block; kQueries: heads of a tile, at most.
+template <class Cache, int kDims, int kQueries>
 struct SplitMemory {
   struct Pair {
     union {
       GroupStage<Cache, kDims> stages[kRingStages<Cache, kDims>];
-      float results[kTileQueries][kPartialStride<kDims>];  // when all groups have been read
+      float results[kQueries][kPartialStride<kDims>];  // when all groups have been read
     };
     RingBarriers<kRingStages<Cache, kDims>> barriers;
   };
   Pair pairs[kPairs];
-  alignas(16) uint16_t q[kTileQueries * kQueryStride<kDims>];
+  alignas(16) uint16_t q[kQueries * kQueryStride<kDims>];
   typename Cache::Value own[2][kDims];  // the row's key and value, by dimension, where the kernel rotates
 };
-static_assert(sizeof(SplitMemory<Bf16Cache, 256>) <= 99 * 1024);  // what every device has
+static_assert(sizeof(SplitMemory<Bf16Cache, 256, kTileQueries>) <= 99 * 1024);  // what every device has
 
 // One of the parts of a row's context, for the query heads of a tile that share a kv head.
-template <class Cache, int kDims, bool kRotates>
+template <class Cache, int kDims, bool kRotates, int kQueries>
 class AttentionSplit {
  public:
-  using Memory = SplitMemory<Cache, kDims>;
+  using Memory = SplitMemory<Cache, kDims, kQueries>;
 
   // Tiles of one kv head are neighbours in blockIdx.y; blockIdx.x is the split, blockIdx.z the row of the
   // launch, of which `first` is the first. What it reads was there before the step, as no two steps overlap.
@@ -95,7 +95,7 @@ class AttentionSplit {
   using Value = typename Cache::Value;
   using Ring = GroupRing<Cache, kDims>;
   using Stage = typename Ring::Stage;
-  using Warp = WarpAttention<Cache, kDims, kDims / 2, 1>;
+  using Warp = WarpAttention<Cache, kDims, kDims / 2, 1, kQueries>;
 
   __device__ static void SyncPair(const Lanes& at) { SyncThreads(1 + at.pair, 2 * kWarpLanes); }
 
@@ -143,13 +143,13 @@ class AttentionSplit {
       const int num_valid = ValidOf(group);
       if (kRotates && group + 1 == splits_.num_groups) Append(stage, group, num_valid - 1, memory, at);
       warp.LoadKeys(stage.keys());
-      warp.Score(SharedQueries<kDims>(memory.q, num_heads_, at.lane));
+      warp.Score(SharedQueries<kDims, kQueries>(memory.q, num_heads_, at.lane));
       warp.LoadValues(stage.values());
       const bool fetches = next_ < end_;
       ring.Advance(fetches);
       warp.Weigh(num_valid, num_valid, scale);
       if (fetches) FetchNext(ring, at);
-      if (num_valid < kGroupTokens) warp.MaskValues(num_valid);
+      warp.MaskValues(num_valid);
       warp.Add();
     }
   }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <type_traits>
 
 #include "cuda/attention.h"
 #include "cuda/kernel_util.cuh"
@@ -12,6 +13,7 @@
 namespace fourstep::cuda {
 
 constexpr int kTileQueries = 16;  // rows of an mma: heads of a row, or rows for a head
+constexpr int kHalfTile = 8;      // heads that are worth sums of their own form
 
 // A tile of queries in shared memory: [queries][kQueryStride] BF16, zero from head_dim to kDims; the stride
 // keeps the lanes of a warp on different banks.
@@ -25,12 +27,13 @@ __device__ __forceinline__ void CopyQuery(const CacheView& c, const uint16_t* fr
     CopyToShared<4>(to + i, from + (i < c.head_dim ? i : 0), i < c.head_dim ? 4 : 0);
 }
 
-// What a lane multiplies, read when it is needed: queries g and g + 8 of `num`, dimensions 64 (i / 2) + 16 t
-// + 8 (i % 2) on.
-template <int kDims>
+// What a lane multiplies, read when it is needed: queries g and g + 8 of `num`, kQueries at most, dimensions
+// 64 (i / 2) + 16 t + 8 (i % 2) on.
+template <int kDims, int kQueries = kTileQueries>
 class SharedQueries {
  public:
-  __device__ SharedQueries(const uint16_t* q, int num, int lane) : has_high_(num > 8) {
+  __device__ SharedQueries(const uint16_t* q, int num, int lane)
+      : has_high_(kQueries > kHalfTile && num > kHalfTile) {
     const int g = lane / 4, t = lane % 4;
     low_ = q + min(g, num - 1) * kQueryStride<kDims> + 16 * t;
     high_ = q + min(g + 8, num - 1) * kQueryStride<kDims> + 16 * t;
@@ -71,9 +74,25 @@ class HeldQueries {
 // t holds queries g and g + 8, of each 8 dimensions 2 t and 2 t + 1.
 template <int kSumDims>
 struct TileSums {
-  static constexpr int kDimTiles = kSumDims / 8;
+  static constexpr int kDimTiles = kSumDims / 8, kLaneQueries = 2;
   float out[kDimTiles][4] = {};
   float max[2] = {kNoScore, kNoScore}, sum[2] = {};
+
+  // The weighted sums of query g + 8 h times `factor`.
+  template <int h>
+  __device__ __forceinline__ void Scale(float factor) {
+#pragma unroll
+    for (int tile = 0; tile < kDimTiles; ++tile) {
+      out[tile][2 * h] *= factor;
+      out[tile][2 * h + 1] *= factor;
+    }
+  }
+  // Plus weights times values; `weights`: of queries g and g + 8 at positions 4 t and 4 t + 1, then the same
+  // at 4 t + 2 and 4 t + 3.
+  __device__ __forceinline__ void AddValues(const uint32_t (&weights)[4], const uint2 (&values)[kDimTiles]) {
+#pragma unroll
+    for (int tile = 0; tile < kDimTiles; ++tile) Mma(out[tile], weights, values[tile].x, values[tile].y);
+  }
 
   // From the sums of weights of a lane's own positions to those of all.
   __device__ __forceinline__ void AddLanes() {
@@ -127,18 +146,67 @@ struct TileSums {
   }
 };
 
-// Online softmax of one warp over its groups, kGroups at a time, for a tile of queries. kDims = padded_dim;
-// kSumDims: of them, those that it sums; neighbouring warps may share the dimensions.
+// The same for up to kHalfTile queries, with values as the rows of an mma and queries as its columns: half of
+// the products, with the same bits. Lane 4 g + t has the maximum and the sum of query g, and of each 16
+// dimensions g and g + 8 of queries 2 t and 2 t + 1.
+template <int kSumDims>
+struct HalfTileSums {
+  static constexpr int kDimTiles = kSumDims / 8, kLaneQueries = 1;
+  float out[kDimTiles / 2][4] = {};
+  float max[1] = {kNoScore}, sum[1] = {};
+
+  template <int>
+  __device__ __forceinline__ void Scale(float factor) {
+    const int t = LaneIndex() % 4;
+    const float even = __shfl_sync(kAllLanes, factor, 8 * t), odd = __shfl_sync(kAllLanes, factor, 8 * t + 4);
+#pragma unroll
+    for (auto& sums : out) {
+      sums[0] *= even;
+      sums[1] *= odd;
+      sums[2] *= even;
+      sums[3] *= odd;
+    }
+  }
+  __device__ __forceinline__ void AddValues(const uint32_t (&weights)[2], const uint2 (&values)[kDimTiles]) {
+#pragma unroll
+    for (int i = 0; i < kDimTiles / 2; ++i) {
+      const uint2 &low = values[2 * i], &high = values[2 * i + 1];
+      Mma(out[i], {low.x, high.x, low.y, high.y}, weights[0], weights[1]);
+    }
+  }
+  __device__ __forceinline__ void AddLanes() {
+    sum[0] += __shfl_xor_sync(kAllLanes, sum[0], 1);
+    sum[0] += __shfl_xor_sync(kAllLanes, sum[0], 2);
+  }
+  __device__ __forceinline__ void Store(float* to, int stride, int num_queries, int first_dim,
+                                        int lane) const {
+    const int g = lane / 4, t = lane % 4;
+    if (t == 0 && first_dim == 0 && g < num_queries)
+      *reinterpret_cast<float2*>(to + g * stride) = make_float2(max[0], sum[0]);
+    for (int j = 0; j < 2; ++j) {
+      if (2 * t + j >= num_queries) continue;
+      float* mine = to + (2 * t + j) * stride + kPartialHeader + first_dim + g;
+      for (int i = 0; i < kDimTiles / 2; ++i) {
+        mine[16 * i] = out[i][j];
+        mine[16 * i + 8] = out[i][2 + j];
+      }
+    }
+  }
+};
+
+// Online softmax of one warp over its groups, kGroups at a time, for a tile of up to kQueries queries. kDims
+// = padded_dim; kSumDims: of them, those that it sums; neighbouring warps may share the dimensions.
 //
 // LoadKeys of each group, Score; then in order, for each: Weigh, LoadValues, Add. What Score and Add have
 // used may be loaded anew for later groups. Column g of score tile j is the position of LaneKeys' row j, so
 // that a lane's scores are of positions 4 t .. 4 t + 3, of which it has the values.
-template <class Cache, int kDims, int kSumDims, int kGroups>
+template <class Cache, int kDims, int kSumDims, int kGroups, int kQueries = kTileQueries>
 class WarpAttention {
  public:
   using Value = typename Cache::Value;
-  static constexpr int kChunks = kDims / 64, kDimTiles = TileSums<kSumDims>::kDimTiles;
-  TileSums<kSumDims> sums;  // of weights: of this lane's positions only
+  using Sums = std::conditional_t<(kQueries > kHalfTile), TileSums<kSumDims>, HalfTileSums<kSumDims>>;
+  static constexpr int kChunks = kDims / 64, kDimTiles = Sums::kDimTiles, kLaneQueries = Sums::kLaneQueries;
+  Sums sums;  // of weights: of this lane's positions only
 
   __device__ explicit WarpAttention(int lane) : lane_(lane) {}
   // Of those that this warp sums.
@@ -179,16 +247,13 @@ class WarpAttention {
   // not count. Where none does, the sums stay as they are. `scale` includes log2 e.
   __device__ __forceinline__ void Weigh(int low_valid, int high_valid, float scale, int group = 0) {
     WeighQuery<0>(scores_[group], low_valid, scale);
-    WeighQuery<1>(scores_[group], high_valid, scale);
+    if constexpr (kLaneQueries > 1) WeighQuery<1>(scores_[group], high_valid, scale);
   }
   __device__ __forceinline__ void Add() {
     uint2 values[kDimTiles];
     values_.Get(values);
 #pragma unroll
-    for (const auto& part : parts_) {
-#pragma unroll
-      for (int tile = 0; tile < kDimTiles; ++tile) Mma(sums.out[tile], part, values[tile].x, values[tile].y);
-    }
+    for (const auto& part : parts_) sums.AddValues(part, values);
   }
 
  private:
@@ -209,16 +274,14 @@ class WarpAttention {
     float weights[4];
     for (int i = 0; i < 4; ++i) weights[i] = Exp2(s[i] - top);
     sums.sum[h] = __fmaf_rn(sums.sum[h], shrink, (weights[0] + weights[1]) + (weights[2] + weights[3]));
-    for (int tile = 0; tile < kDimTiles; ++tile) {
-      sums.out[tile][2 * h] *= shrink;
-      sums.out[tile][2 * h + 1] *= shrink;
-    }
+    sums.template Scale<h>(shrink);
     for (int i = 0; i < 2; ++i) {
       float first = weights[2 * i], second = weights[2 * i + 1];
       for (auto& part : parts_) {
-        part[2 * i + h] = PackBf16(first, second);
-        first -= Bf16Low(part[2 * i + h]);
-        second -= Bf16High(part[2 * i + h]);
+        uint32_t& pair = part[kLaneQueries * i + h];
+        pair = PackBf16(first, second);
+        first -= Bf16Low(pair);
+        second -= Bf16High(pair);
       }
     }
   }
@@ -226,8 +289,8 @@ class WarpAttention {
   int lane_;
   LaneKeys<Cache, kDims> keys_[kGroups];
   LaneValues<Cache, kSumDims> values_;
-  float scores_[kGroups][2][4];  // columns 4 (g / 2) + 2 j + g % 2
-  uint32_t parts_[3][4];         // of the weights: three BF16 carry all 24 bits of them
+  float scores_[kGroups][2][4];          // columns 4 (g / 2) + 2 j + g % 2
+  uint32_t parts_[3][2 * kLaneQueries];  // of the weights: three BF16 carry all 24 bits of them
 };
 
 }  // namespace fourstep::cuda
