@@ -61,6 +61,8 @@ class AttentionSplit {
     index_ = static_cast<int>(blockIdx.x);
     begin_ = index_ * splits_.each;
     end_ = min(begin_ + splits_.each, splits_.num_groups);
+    part_ = (WarpIndex() % 2 == 0 ? KeysOf<Cache>(c_) : ValuesOf<Cache>(c_)) +
+            int64_t{kv_head_} * c_.groups_per_block * kPartSize;
   }
   __device__ bool exists() const { return index_ < splits_.count; }
 
@@ -76,7 +78,7 @@ class AttentionSplit {
     if (!kRotates) WaitForPrevious();
     SyncPair(at);
     Ring ring(mine.stages, mine.barriers, at.part, at.lane);
-    FetchFirst(ring, at);
+    FetchFirst(ring, at.pair);
     Prepare(memory, at);
     Warp warp(at.lane);
     SumGroups(warp, ring, memory, at);
@@ -91,7 +93,7 @@ class AttentionSplit {
   struct Lanes {
     int warp = WarpIndex(), lane = LaneIndex(), pair = warp / 2, part = warp % 2;
   };
-  static constexpr int kStride = kWorkspaceStride<kDims>;
+  static constexpr int kStride = kWorkspaceStride<kDims>, kPartSize = kGroupTokens * kDims;
   using Value = typename Cache::Value;
   using Ring = GroupRing<Cache, kDims>;
   using Stage = typename Ring::Stage;
@@ -101,11 +103,11 @@ class AttentionSplit {
 
   // --- Groups
 
-  // Keys (part 0) or values (part 1) of a group of the row, which is in `block` of the cache.
-  __device__ Value* PartOf(int part, int group, int block) const {
+  // What this warp fetches of a group of the row, which is in `block` of the cache.
+  __device__ Value* PartOf(int group, int block) const {
     const int in_block = group - BlockOf(c_, group) * c_.groups_per_block;
-    const int64_t index = (int64_t{block} * c_.num_kv_heads + kv_head_) * c_.groups_per_block + in_block;
-    return (part == 0 ? KeysOf<Cache>(c_) : ValuesOf<Cache>(c_)) + index * kGroupTokens * kDims;
+    return part_ + int64_t{block} * (c_.num_kv_heads * c_.groups_per_block * kPartSize) +
+           in_block * kPartSize;
   }
   __device__ int ValidOf(int group) const {
     const int block = BlockOf(c_, group), in_block = (group - block * c_.groups_per_block) * kGroupTokens;
@@ -114,21 +116,21 @@ class AttentionSplit {
   }
 
   // All stages of the ring; then finds the group after those.
-  __device__ __forceinline__ void FetchFirst(Ring& ring, const Lanes& at) {
+  __device__ __forceinline__ void FetchFirst(Ring& ring, int pair) {
     int blocks[Ring::kStages];
-    next_ = begin_ + at.pair;
+    next_ = begin_ + pair;
 #pragma unroll
     for (int i = 0; i < Ring::kStages; ++i) {
       if (next_ + i * kPairs < end_) blocks[i] = table_[BlockOf(c_, next_ + i * kPairs)];
     }
 #pragma unroll
     for (int i = 0; i < Ring::kStages; ++i, next_ += kPairs) {
-      if (next_ < end_) ring.Fetch(PartOf(at.part, next_, blocks[i]));
+      if (next_ < end_) ring.Fetch(PartOf(next_, blocks[i]));
     }
     FindNext();
   }
-  __device__ __forceinline__ void FetchNext(Ring& ring, const Lanes& at) {
-    ring.Fetch(PartOf(at.part, next_, next_block_));
+  __device__ __forceinline__ void FetchNext(Ring& ring) {
+    ring.Fetch(PartOf(next_, next_block_));
     next_ += kPairs;
     FindNext();
   }
@@ -148,7 +150,7 @@ class AttentionSplit {
       const bool fetches = next_ < end_;
       ring.Advance(fetches);
       warp.Weigh(num_valid, num_valid, scale);
-      if (fetches) FetchNext(ring, at);
+      if (fetches) FetchNext(ring);
       warp.MaskValues(num_valid);
       warp.Add();
     }
@@ -157,7 +159,7 @@ class AttentionSplit {
   // fetched without them.
   __device__ __forceinline__ void Append(Stage& stage, int group, int offset, const Memory& memory,
                                          const Lanes& at) const {
-    Value *to_stage = stage.parts[at.part], *to_cache = PartOf(at.part, group, table_[BlockOf(c_, group)]);
+    Value *to_stage = stage.parts[at.part], *to_cache = PartOf(group, table_[BlockOf(c_, group)]);
     for (int i = at.lane; i < c_.head_dim; i += kWarpLanes) {
       const int index = at.part == 0 ? offset * kDims + Cache::KeyIndex(i) : Cache::ValueIndex(i, offset);
       to_stage[index] = to_cache[index] = memory.own[at.part][i];
@@ -239,8 +241,8 @@ class AttentionSplit {
   const int32_t* table_;  // blocks of the row's sequence
   Splits splits_;
   int index_, begin_, end_;  // groups of this split: [begin_, end_)
-  int next_,
-      next_block_;  // of the pair's groups, the one to be fetched next; the block of the cache it is in
+  Value* part_;              // keys or values, which this warp fetches, of the kv head in block 0
+  int next_, next_block_;    // group to be fetched next; the block of the cache it is in
 };
 
 }  // namespace fourstep::cuda

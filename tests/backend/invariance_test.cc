@@ -187,8 +187,9 @@ std::vector<float> RunAttention(Backend& b, const AttentionCase& c, int32_t chun
 }
 
 // Rows of one sequence that stand together may share what they read of it. The long contexts are there
-// because the GPU shares contexts out by their length, in another way from 256 groups of 16 positions on; in
-// the first case rows have too little context to share on it.
+// because the GPU shares contexts out by their length, in another way from 256 groups of 16 positions on, and
+// with blocks of one position, which are groups too, has more of them to a warp than are under way at a time;
+// in the first case rows have too little context to share on it.
 class AttentionInChunks : public testing::TestWithParam<KvCacheFormat> {};
 
 TEST_P(AttentionInChunks, GiveTheSameRows) {
@@ -198,6 +199,9 @@ TEST_P(AttentionInChunks, GiveTheSameRows) {
                                                     {{8, 1, 80}, 48, 250, 330},
                                                     {{20, 1, 64}, 16, 260, 330},
                                                     {{2, 1, 136}, 16, 30, 90},
+                                                    {{2, 1, 64}, 1, 540, 561},
+                                                    {{4, 1, 128}, 1, 540, 561},
+                                                    {{12, 1, 128}, 1, 540, 561},
                                                     {{2, 1, 64}, 16, 4060, 4130},
                                                     {{3, 1, 128}, 40, 3400, 3440}}) {
     c.kv_cache = GetParam();

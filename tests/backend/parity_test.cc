@@ -400,6 +400,7 @@ std::vector<AttentionCase> AttentionCases() {
       cases.push_back({{16, 2, 128}, 16, 170, rotates, kv_cache});
       cases.push_back({{20, 1, 64}, 16, 170, rotates, kv_cache});
       cases.push_back({{3, 1, 136}, 16, 40, rotates, kv_cache});
+      cases.push_back({{12, 1, 128}, 16, 100, rotates, kv_cache});
     }
   }
   return cases;
