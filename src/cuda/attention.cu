@@ -37,14 +37,14 @@ __global__ __launch_bounds__(kRotateThreads) void RotateAndAppendKernel(CacheVie
 }
 
 // Block (split, kv head and tile of its heads, row): of those that are alone in their sequence.
-template <class Cache, int kDims, bool kRotates, int kQueries>
-__global__ __launch_bounds__(kAttentionThreads, kDims > 128 ? 1 : 2) void AttentionKernel(
+template <class Cache, int kDims, bool kRotates, int kQueries, int kHeld>
+__global__ __launch_bounds__(kAttentionThreads, kDims > 128 || kHeld > 1 ? 1 : 2) void AttentionKernel(
     const __grid_constant__ AttentionCall call, StepView step, const int32_t* tiles, int first) {
   LetNextBegin();
   extern __shared__ __align__(16) float memory[];
-  using Split = AttentionSplit<Cache, kDims, kRotates, kQueries>;
+  using Split = AttentionSplit<Cache, kDims, kRotates, kQueries, kHeld>;
   Split split(call, step, tiles, first);
-  if (split.exists()) split.Run(*reinterpret_cast<typename Split::Memory*>(memory));
+  if (split.exists()) split.Run(step, *reinterpret_cast<typename Split::Memory*>(memory));
 }
 
 // Block (some splits or all, kv head and some of its heads, tile).
@@ -81,19 +81,33 @@ int SplitsUpTo(const CacheView& c, int32_t max_context) {
   return std::min(kMaxSplits, (groups + kMinSplitGroups - 1) / kMinSplitGroups);
 }
 
+template <class Cache, int kDims, bool kRotates, int kQueries, int kHeld>
+void LaunchSplits(const AttentionCall& call, const StepView& step, const int32_t* tiles, int first, dim3 grid,
+                  cudaStream_t stream) {
+  const auto kernel = AttentionKernel<Cache, kDims, kRotates, kQueries, kHeld>;
+  constexpr int kBytes = sizeof(SplitMemory<Cache, kDims, kQueries>);
+  static const bool is_ready = AllowSharedBytes(kernel, kBytes);
+  (void)is_ready;
+  Launch(kernel, grid, dim3(kAttentionThreads), kBytes, stream, call, step, tiles, first);
+}
+
 template <class Cache, int kDims, bool kRotates, int kQueries>
 void LaunchAlone(const AttentionCall& call, const StepView& step, const TileList& rows, int32_t max_context,
                  cudaStream_t stream) {
   const CacheView& cache = call.cache;
-  const auto kernel = AttentionKernel<Cache, kDims, kRotates, kQueries>;
-  constexpr int kBytes = sizeof(SplitMemory<Cache, kDims, kQueries>);
-  static const bool is_ready = AllowSharedBytes(kernel, kBytes);
-  (void)is_ready;
   for (int32_t first = 0; first < rows.num_alone; first += kAttentionRows) {
     const dim3 grid(static_cast<unsigned>(SplitsUpTo(cache, max_context)),
                     static_cast<unsigned>(cache.num_kv_heads * HeadTiles(cache)),
                     static_cast<unsigned>(std::min(kAttentionRows, rows.num_alone - first)));
-    Launch(kernel, grid, dim3(kAttentionThreads), kBytes, stream, call, step, rows.tiles, first);
+    // Where no SM has two blocks anyway, a warp may hold two groups. Larger tiles and dimensions have no such
+    // kernel, for the sake of the time to compile.
+    if constexpr (kDims <= kMaxTileDims && kQueries <= kHalfTile) {
+      if (grid.x * grid.y * grid.z <= kFullGrid) {
+        LaunchSplits<Cache, kDims, kRotates, kQueries, 2>(call, step, rows.tiles, first, grid, stream);
+        continue;
+      }
+    }
+    LaunchSplits<Cache, kDims, kRotates, kQueries, 1>(call, step, rows.tiles, first, grid, stream);
   }
 }
 

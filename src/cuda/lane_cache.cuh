@@ -27,6 +27,17 @@ class LaneKeys<Bf16Cache, kDims> {
         keys_[j][i] = *reinterpret_cast<const uint4*>(row + i / 2 * 64 + (i % 2 ^ swap) * 8);
     }
   }
+  // The key of one position of the group becomes `key` [kDims].
+  __device__ __forceinline__ void Replace(int position, const uint16_t* key, int lane) {
+    const int g = lane / 4, t = lane % 4;
+#pragma unroll
+    for (int j = 0; j < 2; ++j) {
+      if (g / 2 * 4 + 2 * j + g % 2 != position) continue;
+#pragma unroll
+      for (int i = 0; i < kDims / 32; ++i)
+        keys_[j][i] = *reinterpret_cast<const uint4*>(key + 16 * t + i / 2 * 64 + i % 2 * 8);
+    }
+  }
   __device__ __forceinline__ const uint4& At(int j, int i) const {
     return keys_[j][i];
   }
@@ -47,6 +58,16 @@ class LaneKeys<Fp8Cache, kDims> {
       const uint8_t* row = k + (g / 2 * 4 + 2 * j + g % 2) * kDims + 16 * t;
 #pragma unroll
       for (int i = 0; i < kDims / 64; ++i) codes_[j][i] = *reinterpret_cast<const uint4*>(row + i * 64);
+    }
+  }
+  __device__ __forceinline__ void Replace(int position, const uint8_t* key, int lane) {
+    const int g = lane / 4, t = lane % 4;
+#pragma unroll
+    for (int j = 0; j < 2; ++j) {
+      if (g / 2 * 4 + 2 * j + g % 2 != position) continue;
+#pragma unroll
+      for (int i = 0; i < kDims / 64; ++i)
+        codes_[j][i] = *reinterpret_cast<const uint4*>(key + 16 * t + i * 64);
     }
   }
   __device__ __forceinline__ uint4 At(int j, int i) const {
@@ -81,6 +102,21 @@ class LaneValues<Bf16Cache, kSumDims> {
 #pragma unroll
     for (uint2& values : values_) values = {values.x & mask0, values.y & mask1};
   }
+  // The value of one position becomes `value` [all dimensions].
+  __device__ __forceinline__ void Replace(int position, const uint16_t* value, int first_dim, int lane) {
+    if (position / 4 != lane % 4) return;
+    const uint32_t bytes = position % 2 == 0 ? 0x3254 : 0x5410;  // that __byte_perm takes
+#pragma unroll
+    for (int tile = 0; tile < kSumDims / 8; ++tile) {
+      const uint32_t bits = value[first_dim + 8 * tile + lane / 4];
+      uint2& values = values_[tile];
+      if (position % 4 < 2) {
+        values.x = __byte_perm(values.x, bits, bytes);
+      } else {
+        values.y = __byte_perm(values.y, bits, bytes);
+      }
+    }
+  }
   __device__ __forceinline__ void Get(uint2 (&values)[kSumDims / 8]) const {
 #pragma unroll
     for (int tile = 0; tile < kSumDims / 8; ++tile) values[tile] = values_[tile];
@@ -104,6 +140,20 @@ class LaneValues<Fp8Cache, kSumDims> {
     const uint32_t mask = MaskOfFirst(num_valid - 4 * (lane % 4));
 #pragma unroll
     for (uint4& c : codes_) c = {c.x & mask, c.y & mask, c.z & mask, c.w & mask};
+  }
+  __device__ __forceinline__ void Replace(int position, const uint8_t* value, int first_dim, int lane) {
+    if (position / 4 != lane % 4) return;
+    const int shift = 8 * Fp8Cache::PlaceInWord(position % 4);
+    const auto replace = [&](uint32_t& word, int dim) {
+      word = (word & ~(0xFFu << shift)) | uint32_t{value[first_dim + dim + lane / 4]} << shift;
+    };
+#pragma unroll
+    for (int i = 0; i < kSumDims / 32; ++i) {
+      replace(codes_[i].x, 32 * i);
+      replace(codes_[i].y, 32 * i + 8);
+      replace(codes_[i].z, 32 * i + 16);
+      replace(codes_[i].w, 32 * i + 24);
+    }
   }
   __device__ __forceinline__ void Get(uint2 (&values)[kSumDims / 8]) const {
 #pragma unroll

@@ -195,12 +195,14 @@ struct HalfTileSums {
 };
 
 // Online softmax of one warp over its groups, kGroups at a time, for a tile of up to kQueries queries. kDims
-// = padded_dim; kSumDims: of them, those that it sums; neighbouring warps may share the dimensions.
+// = padded_dim; kSumDims: of them, those that it sums; neighbouring warps may share the dimensions. It holds
+// the keys of kGroups groups and the values of kValueGroups.
 //
 // LoadKeys of each group, Score; then in order, for each: Weigh, LoadValues, Add. What Score and Add have
 // used may be loaded anew for later groups. Column g of score tile j is the position of LaneKeys' row j, so
 // that a lane's scores are of positions 4 t .. 4 t + 3, of which it has the values.
-template <class Cache, int kDims, int kSumDims, int kGroups, int kQueries = kTileQueries>
+template <class Cache, int kDims, int kSumDims, int kGroups, int kValueGroups = 1,
+          int kQueries = kTileQueries>
 class WarpAttention {
  public:
   using Value = typename Cache::Value;
@@ -218,9 +220,18 @@ class WarpAttention {
     keys_[group].template Load<kSwaps>(k, lane_);
   }
   // v [kDims, 16].
-  __device__ __forceinline__ void LoadValues(const Value* v) { values_.Load(v, first_dim(), lane_); }
+  __device__ __forceinline__ void LoadValues(const Value* v, int group = 0) {
+    values_[group].Load(v, first_dim(), lane_);
+  }
   // What was never written must not count, not even as 0 times NaN: zero from position num_valid on.
-  __device__ __forceinline__ void MaskValues(int num_valid) { values_.Mask(num_valid, lane_); }
+  __device__ __forceinline__ void MaskValues(int num_valid, int group = 0) {
+    values_[group].Mask(num_valid, lane_);
+  }
+  // A position that was loaded before it was written: k, v [kDims], as in the cache and by dimension.
+  __device__ __forceinline__ void Replace(int position, const Value* k, const Value* v, int group) {
+    keys_[group].Replace(position, k, lane_);
+    values_[group].Replace(position, v, first_dim(), lane_);
+  }
 
   template <class Queries>
   __device__ __forceinline__ void Score(const Queries& queries) {
@@ -249,9 +260,9 @@ class WarpAttention {
     WeighQuery<0>(scores_[group], low_valid, scale);
     if constexpr (kLaneQueries > 1) WeighQuery<1>(scores_[group], high_valid, scale);
   }
-  __device__ __forceinline__ void Add() {
+  __device__ __forceinline__ void Add(int group = 0) {
     uint2 values[kDimTiles];
-    values_.Get(values);
+    values_[group].Get(values);
 #pragma unroll
     for (const auto& part : parts_) sums.AddValues(part, values);
   }
@@ -288,7 +299,7 @@ class WarpAttention {
 
   int lane_;
   LaneKeys<Cache, kDims> keys_[kGroups];
-  LaneValues<Cache, kSumDims> values_;
+  LaneValues<Cache, kSumDims> values_[kValueGroups];
   float scores_[kGroups][2][4];          // columns 4 (g / 2) + 2 j + g % 2
   uint32_t parts_[3][2 * kLaneQueries];  // of the weights: three BF16 carry all 24 bits of them
 };
