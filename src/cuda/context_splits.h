@@ -1,6 +1,9 @@
 // How the context of a row is shared out, and with that the order of its sums.
 #pragma once
 
+#include <bit>
+#include <cstdint>
+
 #include "cuda/attention.h"
 
 namespace fourstep::cuda {
@@ -20,6 +23,17 @@ FOURSTEP_HD Splits SplitsOf(const CacheView& c, int length) {
   constexpr int kMostGroups = kMaxSplits * kMinSplitGroups;
   const int each = (groups + kMostGroups - 1) / kMostGroups * kMinSplitGroups;
   return {groups, (groups + each - 1) / each, each};
+}
+
+// A longer context for which a step is captured in place of this one, so that a graph serves many: fewer than
+// half of the blocks then find no split, mostly a tenth. A graph for the longest context served all before; a
+// step of eight rows at 1k of context began 2,048 blocks for 576 splits.
+inline int32_t RoundedContext(int32_t context) {
+  constexpr int32_t kSplitTokens = kMinSplitGroups * kGroupTokens;
+  const int32_t splits = (context + kSplitTokens - 1) / kSplitTokens, step = splits <= 16 ? 2 : 4;
+  const bool doubles = splits <= 4 || splits > kMaxSplits;
+  const auto power = static_cast<int32_t>(std::bit_ceil(static_cast<uint32_t>(splits)));
+  return (doubles ? power : (splits + step - 1) / step * step) * kSplitTokens;
 }
 
 // The block of a sequence that has a group.

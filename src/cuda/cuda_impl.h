@@ -72,6 +72,7 @@ class CudaBackend final : public Backend {
   // What a graph was captured for.
   struct Shape {
     int32_t num_rows = 0, num_draws = 0, max_blocks = 0;
+    int32_t max_context = 0;  // no row's is longer
     bool has_slots_apart = false;
     int32_t num_alone = 0, num_shared = 0;  // tiles of rows, as attention has them
     DrawExtras extras = {};
@@ -155,7 +156,7 @@ class CudaBackend final : public Backend {
 
   std::vector<Op> program_;
   Shape shape_;
-  int32_t max_context_ = 0, max_token_ = 0;  // of the rows of this step
+  int32_t max_token_ = 0;  // of the rows of this step
   bool in_step_ = false, is_capturing_ = false, has_split_ = false;
   std::vector<Graph> graphs_;
 

@@ -33,7 +33,11 @@ void CudaBackend::RunProgram() {
   if (!may_capture) {
     LaunchAll();
   } else if (found == graphs_.end()) {
-    if (graphs_.size() < kMaxGraphs) graphs_.push_back({shape_, program_, nullptr});
+    if (graphs_.size() == kMaxGraphs) {
+      FOURSTEP_CUDA(cudaStreamSynchronize(stream_));
+      DropGraphs();
+    }
+    graphs_.push_back({shape_, program_, nullptr});
     LaunchAll();
   } else {
     if (found->exec == nullptr) {  // the second time: it will come again
@@ -145,8 +149,6 @@ void CudaBackend::LaunchAttentionOp(const Op& op, const Op* rotate) {
   const RowForm form = FormOf({op.linear});
   const bool is_apart = form.is_nvfp4 && cache_.head_dim % 16 != 0;
   const RowsView out = activation({op.out}).view();
-  // A captured step is replayed at any context.
-  const int32_t context = is_capturing_ ? shape_.max_blocks * cache_.block_tokens : max_context_;
   LaunchAttention({.cache = LayerCache(op.layer),
                    .out = out,
                    .qkv = activation({op.x}).view(),
@@ -159,7 +161,7 @@ void CudaBackend::LaunchAttentionOp(const Op& op, const Op* rotate) {
                    .num_alone = shape_.num_alone,
                    .num_shared = shape_.num_shared,
                    .num_rows = shape_.num_rows},
-                  context, stream_);
+                  shape_.max_context, stream_);
   if (is_apart) LaunchEncode(out, form, shape_.num_rows, stream_);
 }
 

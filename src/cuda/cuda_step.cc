@@ -1,6 +1,7 @@
 // A step as it is recorded: what it works on, and its operations. cuda_program.cc runs it.
 #include <algorithm>
 
+#include "cuda/context_splits.h"
 #include "cuda/cuda_impl.h"
 
 namespace fourstep::cuda {
@@ -47,8 +48,10 @@ void CudaBackend::BeginStep(const Batch& batch) {
     shape_.extras.adjusts |= extras.adjusts;
     shape_.extras.has_top |= extras.has_top;
   }
-  max_context_ = max_token_ = 0;
-  for (const int32_t position : batch.positions) max_context_ = std::max(max_context_, position + 1);
+  for (const int32_t position : batch.positions)
+    shape_.max_context = std::max(shape_.max_context, position + 1);
+  shape_.max_context = RoundedContext(shape_.max_context);
+  max_token_ = 0;
   for (const int32_t token : batch.tokens) max_token_ = std::max(max_token_, token);
   Upload(batch);
   UploadTiles(batch);

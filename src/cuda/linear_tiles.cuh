@@ -189,27 +189,31 @@ class TileWalk {
     return factors;
   }
 
-  // The part of this warp in finishing the group, if it has one. A pair of gated tiles holds 16 outputs:
-  // those of a token are 16 lanes next to each other, a block of NVFP4.
+  // The part of this warp in finishing the group, if it has one.
   __device__ __forceinline__ void End(int token_tile, const EndFactors& factors) {
-    if (exchange_.Finishes()) {
-      exchange_.BeginRead();
-      const Output o = exchange_.Mine();
-      const int row = RowOf(o, token_tile), tile = exchange_.Tile();
-      if (!EndsTile()) {  // the last group may lack tiles
-        exchange_.EndRead();
-      } else if constexpr (kIsGated) {
-        const float2 sums = exchange_.SumOfPair(tile + o.i / 8, o.i % 8, o.token);
-        exchange_.EndRead();
-        StoreGatedOutput(c_, Finish(factors.of[0], sums.x), Finish(factors.of[1], sums.y), Tile() * 8 + o.i,
-                         row);
-      } else {
-        const float sum = exchange_.Sum(tile, o.i, o.token);
-        exchange_.EndRead();
-        StoreOutput(c_, factors.of[0], sum, Tile() * kTileOutputs + o.i, row);
-      }
+    if (EndsTile()) {
+      FinishTile(token_tile, factors);
+    } else if (exchange_.Finishes()) {
+      exchange_.EndRead();  // the last group lacks tiles
     }
     exchange_.Next();
+  }
+  // A pair of gated tiles holds 16 outputs: those of a token are 16 lanes next to each other, a block of
+  // NVFP4.
+  __device__ __forceinline__ void FinishTile(int token_tile, const EndFactors& factors) {
+    const Output o = exchange_.Mine();
+    const int row = RowOf(o, token_tile), tile = exchange_.Tile();
+    exchange_.BeginRead();
+    if constexpr (kIsGated) {
+      const float2 sums = exchange_.SumOfPair(tile + o.i / 8, o.i % 8, o.token);
+      exchange_.EndRead();
+      StoreGatedOutput(c_, Finish(factors.of[0], sums.x), Finish(factors.of[1], sums.y), Tile() * 8 + o.i,
+                       row);
+    } else {
+      const float sum = exchange_.Sum(tile, o.i, o.token);
+      exchange_.EndRead();
+      StoreOutput(c_, factors.of[0], sum, Tile() * kTileOutputs + o.i, row);
+    }
   }
 
   const LinearCall& c_;

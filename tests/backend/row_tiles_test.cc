@@ -3,6 +3,9 @@
 
 #include <gtest/gtest.h>
 
+#include <set>
+
+#include "cuda/context_splits.h"
 #include "random_model.h"
 
 namespace fourstep::cuda {
@@ -20,6 +23,25 @@ CacheView Cache(int32_t padded_dim = 128) {
 
 void AddRows(BatchRows& rows, int32_t slot, int32_t first, int32_t count) {
   for (int32_t i = 0; i < count; ++i) rows.Add(slot, first + i, 0, false);
+}
+
+TEST(RowTiles, AStepIsCapturedForALongerContext) {
+  const auto splits_of = [](int32_t context) { return SplitsOf(Cache(), context).count; };
+  int32_t before = 0;
+  std::set<int32_t> up_to_border;
+  for (int32_t context = 1; context <= 3 * kBorder; ++context) {
+    const int32_t rounded = RoundedContext(context);
+    ASSERT_GE(rounded, context);
+    ASSERT_GE(rounded, before);
+    ASSERT_EQ(RoundedContext(rounded), rounded);
+    if (context <= kBorder) {
+      ASSERT_LT(splits_of(rounded), 2 * splits_of(context)) << context;
+      up_to_border.insert(rounded);
+    }
+    before = rounded;
+  }
+  EXPECT_EQ(up_to_border,
+            (std::set<int32_t>{128, 256, 512, 768, 1024, 1280, 1536, 1792, 2048, 2560, 3072, 3584, 4096}));
 }
 
 TEST(RowTiles, ChunksShareAndLoneRowsComeFirst) {
