@@ -168,10 +168,9 @@ class AttentionSplit {
       // The last warps begin with key and value, the others with q heads.
       if (index_ == splits_.count - 1 && at.warp >= 2 * kPairs - 2) {
         const uint16_t* k = qkv + (c_.num_heads + kv_head_) * c_.head_dim;
-        Value* own = memory.own[at.warp == 2 * kPairs - 1 ? 0 : 1];
-        for (int i = c_.head_dim + at.lane; i < kDims; i += kWarpLanes) own[Cache::KeyIndex(i)] = 0;
         if (at.warp == 2 * kPairs - 1) {
-          Value* to = KeyAt<Cache>(c_, place);
+          Value *own = memory.own[0], *to = KeyAt<Cache>(c_, place);
+          for (int i = c_.head_dim + at.lane; i < kDims; i += kWarpLanes) own[Cache::KeyIndex(i)] = 0;
           NormAndRotate(c_, k, k_norm, call_.norms.epsilon, rotation, at.lane, [&](int i, float value) {
             const int index = Cache::KeyIndex(i);
             own[index] = to[index] = Cache::Encode(value, c_.k_scale);
@@ -179,7 +178,8 @@ class AttentionSplit {
         } else {
           const uint16_t* v = k + c_.num_kv_heads * c_.head_dim;
           AppendValue<Cache>(c_, place, v, at.lane);
-          for (int i = at.lane; i < c_.head_dim; i += kWarpLanes) own[i] = Cache::FromBf16(v[i], c_.v_scale);
+          for (int i = at.lane; i < c_.head_dim; i += kWarpLanes)
+            memory.own[1][i] = Cache::FromBf16(v[i], c_.v_scale);
         }
       }
       for (int head = at.warp; head < num_heads_; head += 2 * kPairs) {

@@ -13,7 +13,11 @@ __device__ __forceinline__ void SyncThreads(int id, int num_threads) {
   asm volatile("bar.sync %0, %1;" ::"r"(id), "r"(num_threads) : "memory");
 }
 __device__ __forceinline__ void ArriveOnly(int id, int num_threads) {
+#ifdef FOURSTEP_RACECHECK
+  SyncThreads(id, num_threads);
+#else
   asm volatile("bar.arrive %0, %1;" ::"r"(id), "r"(num_threads) : "memory");
+#endif
 }
 
 __device__ __forceinline__ uint32_t SharedAddress(const void* p) {
@@ -58,8 +62,10 @@ struct SharedBarrier {
 };
 
 // How often a warp arrives, once all its lanes have come: by one lane, after a barrier of the warp. That
-// order is unknown to compute-sanitizer's racecheck (13.0), which sees hazards in it; built with
-// FOURSTEP_RACECHECK, every lane arrives for itself.
+// order is unknown to compute-sanitizer's racecheck (13.0), which sees hazards in it, as in what is ordered
+// by bar.arrive and in bulk copies. Built with FOURSTEP_RACECHECK every lane arrives for itself, those that
+// need only arrive wait too, and weights are copied by ordinary loads and stores: the same protocol in words
+// that it knows.
 #ifdef FOURSTEP_RACECHECK
 inline constexpr uint32_t kWarpArrivals = kWarpLanes;
 #else

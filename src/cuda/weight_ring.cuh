@@ -16,6 +16,12 @@
 
 namespace fourstep::cuda {
 
+#if __CUDA_ARCH__ >= 900 && !defined(FOURSTEP_RACECHECK)
+inline constexpr bool kHasBulkCopies = true;
+#else
+inline constexpr bool kHasBulkCopies = false;
+#endif
+
 // Stages [num_stages][kStageBytes], then barriers [num_stages, kWarpTeams] of stages that are full, and of
 // such that are free again.
 template <int kStageBytes>
@@ -35,11 +41,7 @@ struct RingMemory {
   // A lane of the first warp of each team calls; the block meets before the ring is used. One thread for all
   // took a microsecond of every kernel: the barriers of a warp's lanes are set up one after the other.
   __device__ void Init(int team) const {
-#if __CUDA_ARCH__ >= 900
-    constexpr uint32_t kCopies = 1;
-#else
-    constexpr uint32_t kCopies = kWarpLanes;
-#endif
+    constexpr uint32_t kCopies = kHasBulkCopies ? 1 : kWarpLanes;
     for (int i = team; i < num_stages * kWarpTeams; i += kWarpTeams) {
       SharedBarrier(full + i).Init(kCopies);
       SharedBarrier(free + i).Init(kTeamWarps * kWarpArrivals);
@@ -96,9 +98,8 @@ class WeightRing {
 
 // Begins to copy a lane's part of a stage, `bytes` to shared memory at `to`. All lanes come; those of a team
 // are neighbours, and its barrier hears when all of theirs are there.
-__device__ __forceinline__ void CopyParts(const SharedBarrier& full, const uint8_t* from, uint32_t to,
-                                          uint32_t bytes) {
-#if __CUDA_ARCH__ >= 900
+__device__ __forceinline__ void CopyPartsInBulk(const SharedBarrier& full, const uint8_t* from, uint32_t to,
+                                                uint32_t bytes) {
   // Weights are the first to leave the L2 cache: nobody reads them again.
   uint64_t leaves_first;
   asm volatile("createpolicy.fractional.L2::evict_first.b64 %0, 1.0;" : "=l"(leaves_first));
@@ -115,22 +116,36 @@ __device__ __forceinline__ void CopyParts(const SharedBarrier& full, const uint8
         "[%0], [%1], %2, [%3], %4;" ::"r"(to),
         "l"(from), "r"(bytes), "r"(full.at), "l"(leaves_first)
         : "memory");
-#else
+}
+
+// The same where there are no bulk copies: all lanes copy the part of each, and arrive at all barriers.
+__device__ __forceinline__ void CopyPartsByLanes(const SharedBarrier& full, const uint8_t* from, uint32_t to,
+                                                 uint32_t bytes) {
   for (unsigned rest = __ballot_sync(kAllLanes, bytes > 0); rest != 0; rest &= rest - 1) {
     const int lane = __ffs(static_cast<int>(rest)) - 1;
     const uint32_t part_to = __shfl_sync(kAllLanes, to, lane),
                    part_bytes = __shfl_sync(kAllLanes, bytes, lane);
     const auto* part = reinterpret_cast<const uint8_t*>(
         __shfl_sync(kAllLanes, reinterpret_cast<unsigned long long>(from), lane));
-    for (uint32_t offset = 16 * LaneIndex(); offset < part_bytes; offset += 16 * kWarpLanes)
+    for (uint32_t offset = 16 * LaneIndex(); offset < part_bytes; offset += 16 * kWarpLanes) {
+#ifdef FOURSTEP_RACECHECK
+      *static_cast<uint4*>(__cvta_shared_to_generic(part_to + offset)) =
+          *reinterpret_cast<const uint4*>(part + offset);
+#else
       asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(part_to + offset), "l"(part + offset)
                    : "memory");
-  }
-  for (int team = 0; team < kWarpTeams; ++team)
-    asm volatile("cp.async.mbarrier.arrive.noinc.shared.b64 [%0];" ::"r"(
-                     __shfl_sync(kAllLanes, full.at, team * kTeamWarps))
-                 : "memory");
 #endif
+    }
+  }
+  for (int team = 0; team < kWarpTeams; ++team) {
+    SharedBarrier of_team = full;
+    of_team.at = __shfl_sync(kAllLanes, full.at, team * kTeamWarps);
+#ifdef FOURSTEP_RACECHECK
+    of_team.Arrive();
+#else
+    asm volatile("cp.async.mbarrier.arrive.noinc.shared.b64 [%0];" ::"r"(of_team.at) : "memory");
+#endif
+  }
 }
 
 // Fills the ring until the stream ends: one warp, lane w for warp w.
@@ -149,19 +164,23 @@ __device__ __forceinline__ void FillRing(const RingMemory<kStageBytes>& memory, 
     if (filled == memory.num_stages / 2) WaitForPrevious();
     const WeightStream::Part mine = ahead.PartOf(warp);
     ahead.Advance();
-    const int barrier = stage * kWarpTeams + team;
-    SharedBarrier(memory.free + barrier).Wait(parity);
-    CopyParts(SharedBarrier(memory.full + barrier), mine.from,
-              SharedAddress(memory.stages + stage * kStageBytes + mine.place * linear.unit_bytes),
-              LaneIndex() < kWarps ? static_cast<uint32_t>(mine.count * linear.unit_bytes) : 0);
+    const SharedBarrier full(memory.full + stage * kWarpTeams + team);
+    const uint32_t to = SharedAddress(memory.stages + stage * kStageBytes + mine.place * linear.unit_bytes);
+    const uint32_t bytes = LaneIndex() < kWarps ? static_cast<uint32_t>(mine.count * linear.unit_bytes) : 0;
+    if constexpr (kHasBulkCopies) {
+      SharedBarrier(memory.free + stage * kWarpTeams + team).Wait(parity);
+      CopyPartsInBulk(full, mine.from, to, bytes);
+    } else {
+      for (int i = 0; i < kWarpTeams; ++i) SharedBarrier(memory.free + stage * kWarpTeams + i).Wait(parity);
+      CopyPartsByLanes(full, mine.from, to, bytes);
+    }
     if (++stage == memory.num_stages) {
       stage = 0;
       parity ^= 1;
     }
   }
-#if __CUDA_ARCH__ < 900
-  asm volatile("cp.async.wait_all;" ::: "memory");  // this warp's own copies: it must outlive them
-#endif
+  // This warp's own copies: it must outlive them.
+  if constexpr (!kHasBulkCopies) asm volatile("cp.async.wait_all;" ::: "memory");
 }
 
 }  // namespace fourstep::cuda
