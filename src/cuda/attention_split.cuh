@@ -178,8 +178,8 @@ class AttentionSplit {
         } else {
           const uint16_t* v = k + c_.num_kv_heads * c_.head_dim;
           AppendValue<Cache>(c_, place, v, at.lane);
-          for (int i = at.lane; i < c_.head_dim; i += kWarpLanes)
-            memory.own[1][i] = Cache::FromBf16(v[i], c_.v_scale);
+          for (int i = at.lane; i < kDims; i += kWarpLanes)
+            memory.own[1][i] = i < c_.head_dim ? Cache::FromBf16(v[i], c_.v_scale) : Value{0};
         }
       }
       for (int head = at.warp; head < num_heads_; head += 2 * kPairs) {
