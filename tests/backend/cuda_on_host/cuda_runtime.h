@@ -6,6 +6,7 @@
 #include <atomic>
 #include <barrier>
 #include <bit>
+#include <cmath>
 #include <cstdint>
 #include <cstring>
 #include <functional>
@@ -17,6 +18,9 @@
 #define __forceinline__ inline
 
 using cudaStream_t = void*;
+struct uint2 {
+  unsigned x, y;
+};
 struct uint4 {
   unsigned x, y, z, w;
 };
@@ -103,6 +107,14 @@ inline int __ffs(int x) {
 }
 inline int __clz(int x) {
   return x == 0 ? 32 : __builtin_clz(static_cast<unsigned>(x));
+}
+// Byte i of the result is byte `selector` bits 4 i .. 4 i + 2 of x (0 .. 3) and y (4 .. 7).
+inline uint32_t __byte_perm(uint32_t x, uint32_t y, uint32_t selector) {
+  const uint64_t bytes = uint64_t{y} << 32 | x;
+  uint32_t result = 0;
+  for (uint32_t i = 0; i < 4; ++i)
+    result |= static_cast<uint32_t>(bytes >> 8 * (selector >> 4 * i & 7) & 0xFF) << 8 * i;
+  return result;
 }
 inline uint32_t __float_as_uint(float x) {
   return std::bit_cast<uint32_t>(x);
