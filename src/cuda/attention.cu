@@ -11,7 +11,7 @@ namespace fourstep::cuda {
 namespace {
 
 constexpr int kRotateWarps = 8, kRotateThreads = kRotateWarps * kWarpLanes;
-constexpr unsigned kFullGrid = 128;  // blocks of TileKernel that large devices have room for at a time
+constexpr unsigned kFullGrid = 128;  // blocks that a large device has room for at a time, one an SM
 
 // One warp a head of a row, blockIdx.x: q heads, then k heads, then v heads.
 template <class Cache, int kDims>
