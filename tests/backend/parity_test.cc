@@ -80,30 +80,32 @@ LinearResults RunLinear(Backend& b, const LinearCase& c) {
   return RunLinear(b, c, RandomWeight(c.n, c.k, c.weight, 1), RandomWeight(c.n, c.k, c.weight, 2));
 }
 
-std::vector<LinearCase> LinearCases() {
+std::vector<LinearCase> LinearCases(int32_t m) {
   std::vector<LinearCase> cases;
   using F = WeightFormat;
-  for (const int32_t m : {1, 2, 3, 5, 8, 13, 70}) {
-    const bool big = m == 70;
-    for (const auto& [n, k] : std::vector<std::pair<int64_t, int64_t>>{
-             {1, 16}, {15, 32}, {16, 48}, {17, 128}, {33, 272}, {100, 1024}}) {
-      if (big && n == 100) continue;
-      const bool odd = n % 2 == 1;
-      cases.push_back({n, k, m, {.format = F::kNvFp4, .has_bias = odd}, Numerics::kW4A4});
-      cases.push_back(
-          {n, k, m, {.has_bias = !odd, .has_pre_quant_scale = true, .input_amax = 0.5f}, Numerics::kW4A4});
-      cases.push_back(
-          {n, k, m, {.format = F::kNvFp4, .has_bias = odd, .has_pre_quant_scale = !odd}, Numerics::kW4A16});
-      if (k % 32 == 0) cases.push_back({n, k, m, {.format = F::kMxFp4}, Numerics::kW4A16});
-      cases.push_back({n, k, m, {.format = F::kNvFp4, .has_bias = odd}, Numerics::kBf16});
-      cases.push_back(
-          {n, k - 14, m, {.format = odd ? F::kBf16 : F::kFp32, .has_bias = odd}, Numerics::kBf16});
-      const auto scales = odd ? RandomWeight::Fp8Scales::kPerOutput : RandomWeight::Fp8Scales::kOne;
-      cases.push_back(
-          {n, k - 14, m, {.format = F::kFp8, .has_bias = odd, .fp8_scales = scales}, Numerics::kBf16});
-    }
+  for (const auto& [n, k] : std::vector<std::pair<int64_t, int64_t>>{
+           {1, 16}, {15, 32}, {16, 48}, {17, 128}, {33, 272}, {100, 1024}}) {
+    if (m == 70 && n == 100) continue;
+    const bool odd = n % 2 == 1;
+    cases.push_back({n, k, m, {.format = F::kNvFp4, .has_bias = odd}, Numerics::kW4A4});
+    cases.push_back(
+        {n, k, m, {.has_bias = !odd, .has_pre_quant_scale = true, .input_amax = 0.5f}, Numerics::kW4A4});
+    cases.push_back(
+        {n, k, m, {.format = F::kNvFp4, .has_bias = odd, .has_pre_quant_scale = !odd}, Numerics::kW4A16});
+    if (k % 32 == 0) cases.push_back({n, k, m, {.format = F::kMxFp4}, Numerics::kW4A16});
+    cases.push_back({n, k, m, {.format = F::kNvFp4, .has_bias = odd}, Numerics::kBf16});
+    cases.push_back({n, k - 14, m, {.format = odd ? F::kBf16 : F::kFp32, .has_bias = odd}, Numerics::kBf16});
+    const auto scales = odd ? RandomWeight::Fp8Scales::kPerOutput : RandomWeight::Fp8Scales::kOne;
+    cases.push_back(
+        {n, k - 14, m, {.format = F::kFp8, .has_bias = odd, .fp8_scales = scales}, Numerics::kBf16});
   }
-  // So long that a warp of the GPU has several stages of a tile, and that the inputs are taken in slices.
+  return cases;
+}
+
+// So long that a warp of the GPU has several stages of a tile, and that the inputs are taken in slices.
+std::vector<LinearCase> LongLinearCases() {
+  std::vector<LinearCase> cases;
+  using F = WeightFormat;
   for (const int64_t k : {5200, 6800}) {
     for (const int32_t m : {2, 13, 40}) {
       cases.push_back({20, k, m, {.format = F::kNvFp4}, Numerics::kW4A4});
@@ -114,8 +116,13 @@ std::vector<LinearCase> LinearCases() {
   return cases;
 }
 
-TEST(Parity, Linears) {
-  for (const LinearCase& c : LinearCases()) {
+// Of so many rows, or the long ones. Apart, so that a sanitizer that takes minutes can take them side by
+// side.
+constexpr int32_t kLong = 0;
+class Linears : public testing::TestWithParam<int32_t> {};
+
+TEST_P(Linears, AreThoseOfTheReference) {
+  for (const LinearCase& c : GetParam() == kLong ? LongLinearCases() : LinearCases(GetParam())) {
     const auto reference = MakeReferenceBackend({.max_rows = 80});
     const LinearResults expected = RunLinear(*reference, c);
     // sum |w x| <= |w| |x|; weights have a standard deviation of 1 / sqrt(k), their norm is about 1.
@@ -150,6 +157,11 @@ TEST(Parity, Linears) {
     }
   }
 }
+
+INSTANTIATE_TEST_SUITE_P(Parity, Linears, testing::Values(1, 2, 3, 5, 8, 13, 70, kLong),
+                         [](const auto& linear) {
+                           return linear.param == kLong ? "long" : fmt::format("rows_{}", linear.param);
+                         });
 
 // FP8 weights are decoded exactly, and summed as BF16 weights are: where scales are powers of two, both
 // linears give the same bits.
