@@ -86,7 +86,7 @@ struct StreamedLinear {
   int32_t num_tiles, num_units, num_slices, slice_units;
   int32_t unit_bytes;
   int32_t stage_units;  // of each warp
-  int32_t group_tiles;  // that are summed together; 2 for a gated pair
+  int32_t group_tiles;  // that are summed together; whole pairs where they are gated
 };
 
 // Walks over the stages of a block: group of tiles by group, slice by slice, tile by tile.

@@ -12,7 +12,7 @@
 namespace fourstep::cuda {
 namespace {
 
-constexpr int kDims = 64, kSumDims = kDims / 2;
+constexpr int kDims = 128, kSumDims = kDims / 2;
 
 // A group of a cache: keys [16, kDims], values [kDims, 16], zero from head_dim on, in the cache's order.
 template <class Cache>
@@ -68,7 +68,7 @@ void ExpectReplaced(int head_dim, int position) {
 }
 
 TEST(LaneCache, APositionPutInPlaceIsAsIfItHadBeenLoaded) {
-  for (const int head_dim : {2, 24, 30, 34, 62, 64}) {
+  for (const int head_dim : {2, 24, 30, 66, 126, 128}) {
     for (int position = 0; position < kGroupTokens; ++position) {
       SCOPED_TRACE(testing::Message() << head_dim << " dimensions, position " << position);
       ASSERT_NO_FATAL_FAILURE(ExpectReplaced<Bf16Cache>(head_dim, position));
