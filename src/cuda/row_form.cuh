@@ -31,7 +31,7 @@ __device__ __forceinline__ float RoundToE2M1(float x) {
       : "f"(x), "f"(0.0f));
   return __half2float(__ushort_as_half(static_cast<unsigned short>(halves)));
 #else
-  return E2M1::Decode(E2M1::Encode(x));
+  return E2M1::Round(x);
 #endif
 }
 

@@ -36,6 +36,16 @@ struct E2M1 {
     }
     return static_cast<uint8_t>(code | (x < 0 ? 8u : 0u));
   }
+
+  // Decode(Encode(x)), in a few operations without branches: what is added and taken away again leaves a
+  // multiple of the distance of neighbours, the even one of two.
+  static FOURSTEP_HD float Round(float x) {
+    const float magnitude = FloatFromBits(FloatBits(x) & 0x7FFFFFFFu),
+                a = magnitude < kMax ? magnitude : kMax;
+    const float shift = a < 2 ? 0x1.8p22f : a < 4 ? 0x1.8p23f : 0x1.8p24f;
+    const float rounded = (a + shift) - shift;
+    return x < 0 ? 0.0f - rounded : rounded;
+  }
 };
 
 }  // namespace fourstep
