@@ -13,6 +13,19 @@ namespace {
 constexpr int kRotateWarps = 8, kRotateThreads = kRotateWarps * kWarpLanes;
 constexpr unsigned kFullGrid = 128;  // blocks that a large device has room for at a time, one an SM
 
+// One block a row.
+__global__ __launch_bounds__(kRotateThreads) void TurnKernel(CacheView c, StepView step) {
+  LetNextBegin();
+  WaitForPrevious();
+  const int row = static_cast<int>(blockIdx.x), half = c.head_dim / 2;
+  const auto position = static_cast<float>(step.positions[row]);
+  for (int i = static_cast<int>(threadIdx.x); i < half; i += kRotateThreads) {
+    float sine, cosine;
+    sincosf(position * c.inv_freq[i], &sine, &cosine);
+    step.turns[int64_t{row} * half + i] = make_float2(cosine * c.rope_factor, sine * c.rope_factor);
+  }
+}
+
 // One warp a head of a row, blockIdx.x: q heads, then k heads, then v heads.
 template <class Cache, int kDims>
 __global__ __launch_bounds__(kRotateThreads) void RotateAndAppendKernel(CacheView c, RowsView qkv,
@@ -24,16 +37,23 @@ __global__ __launch_bounds__(kRotateThreads) void RotateAndAppendKernel(CacheVie
   if (head >= c.num_heads + 2 * c.num_kv_heads) return;
   const int position = step.positions[row];
   uint16_t* x = qkv.values + int64_t{row} * qkv.stride + head * c.head_dim;
-  const CachePlace at =
-      PlaceOf(c, step, step.slots[row], position, max(0, head - c.num_heads) % c.num_kv_heads);
-  if (head >= c.num_heads + c.num_kv_heads) return AppendValue<Cache>(c, at, x, lane);
+  const int block = step.block_tables[int64_t{step.slots[row]} * step.max_blocks + position / c.block_tokens];
+  const CachePlace at = PlaceOf(c, block, position, max(0, head - c.num_heads) % c.num_kv_heads);
+  const HeadBits<kDims> bits(c, x, lane);
+  if (head >= c.num_heads + c.num_kv_heads) {
+    typename Cache::Value* v = ValueAt<Cache>(c, at);
+    return EncodeValue<Cache>(c, bits, lane, [&](int i, typename Cache::Value value) {
+      v[Cache::ValueIndex(i, at.offset)] = value;
+    });
+  }
   const bool is_key = head >= c.num_heads;
   const HeadWeights<kDims> norm(c, is_key ? norms.k : norms.q, lane);
   typename Cache::Value* to = KeyAt<Cache>(c, at);
-  NormAndRotate(c, x, norm, norms.epsilon, Rotation<kDims>(c, position, lane), lane, [&](int i, float value) {
-    x[i] = BFloat16::Encode(value).bits;
-    if (is_key) to[Cache::KeyIndex(i)] = Cache::Encode(value, c.k_scale);
-  });
+  NormAndRotate(c, bits, norm, norms.epsilon, Rotation<kDims>(c, step, row, lane), lane,
+                [&](int i, float value) {
+                  x[i] = BFloat16::Encode(value).bits;
+                  if (is_key) to[Cache::KeyIndex(i)] = Cache::Encode(value, c.k_scale);
+                });
 }
 
 // Block (split, kv head and tile of its heads, row): of those that are alone in their sequence.
@@ -43,8 +63,7 @@ __global__ __launch_bounds__(kAttentionThreads, kDims > 128 || kHeld > 1 ? 1 : 2
   LetNextBegin();
   extern __shared__ __align__(16) float memory[];
   using Split = AttentionSplit<Cache, kDims, kRotates, kQueries, kHeld>;
-  Split split(call, step, tiles, first);
-  if (split.exists()) split.Run(step, *reinterpret_cast<typename Split::Memory*>(memory));
+  Split(call, step, tiles, first).Run(step, *reinterpret_cast<typename Split::Memory*>(memory));
 }
 
 // Block (some splits or all, kv head and some of its heads, tile).
@@ -163,6 +182,10 @@ int64_t WorkspaceFloats(const CacheView& cache) {
 }
 int64_t WorkspaceCounters(const CacheView& cache) {
   return int64_t{kAttentionRows} * cache.num_kv_heads * HeadTiles(cache);
+}
+
+void LaunchTurns(const CacheView& cache, const StepView& step, int32_t num_rows, cudaStream_t stream) {
+  Launch(TurnKernel, dim3(static_cast<unsigned>(num_rows)), dim3(kRotateThreads), 0, stream, cache, step);
 }
 
 void LaunchRotateAndAppend(const CacheView& cache, RowsView qkv, const StepView& step, const HeadNorms& norms,

@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "base/host_device.h"
+#include "cuda/divisor.h"
 #include "cuda/row_form.h"
 #include "cuda/rows.h"
 #include "cuda/step_view.h"
@@ -29,9 +30,11 @@ struct CacheView {
   float k_scale, v_scale;  // FP8: of this layer
   const float* inv_freq;   // [head_dim / 2]
   float rope_factor;
-  int32_t num_heads, num_kv_heads, head_dim;
+  int32_t num_heads;
+  Divisor num_kv_heads;
+  int32_t head_dim;
   int32_t padded_dim;  // of 64; the rest is zero
-  int32_t block_tokens, groups_per_block;
+  Divisor block_tokens, groups_per_block;
 
   FOURSTEP_HD int32_t heads_per_kv() const { return num_heads / num_kv_heads; }
 };
@@ -50,6 +53,9 @@ struct HeadNorms {
   const float* k = nullptr;  // [head_dim]
   float epsilon = 0;
 };
+
+// step.turns of all rows: before anything that rotates, which finds them when the kernel before it has ended.
+void LaunchTurns(const CacheView& cache, const StepView& step, int32_t num_rows, cudaStream_t stream);
 
 // qkv[r] = q heads | k heads | v heads: norms (where given), RoPE; k and v to the cache, q back into qkv.
 void LaunchRotateAndAppend(const CacheView& cache, RowsView qkv, const StepView& step, const HeadNorms& norms,

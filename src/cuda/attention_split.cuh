@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <type_traits>
 
 #include "cuda/attention.h"
 #include "cuda/context_splits.h"
@@ -41,45 +42,57 @@ class AttentionSplit {
   using Memory = SplitMemory<Cache, kDims, kQueries>;
 
   // Tiles of one kv head are neighbours in blockIdx.y; blockIdx.x is the split, blockIdx.z the row of the
-  // launch, of which `first` is the first. What it reads was there before the step, as no two steps overlap.
+  // launch, of which `first` is the first.
   __device__ AttentionSplit(const AttentionCall& call, const StepView& step, const int32_t* alone, int first)
-      : call_(call), c_(call.cache), workspace_row_(static_cast<int>(blockIdx.z)) {
+      : call_(call), c_(call.cache), index_(static_cast<int>(blockIdx.x)) {
+    workspace_row_ = static_cast<int>(blockIdx.z);
     row_ = alone != nullptr ? alone[2 * (first + workspace_row_)] : first + workspace_row_;
     const int tiles = HeadTiles(c_), each = c_.heads_per_kv();
-    kv_head_ = static_cast<int>(blockIdx.y) / tiles;
-    const int tile = static_cast<int>(blockIdx.y) % tiles;
+    kv_head_ = static_cast<int>(blockIdx.y);
+    int tile = 0;
+    if (tiles > 1) {  // few models; dividing takes thirty instructions
+      tile = kv_head_ % tiles;
+      kv_head_ /= tiles;
+    }
     first_head_ = kv_head_ * each + tile * kTileQueries;
     num_heads_ = min(kTileQueries, each - tile * kTileQueries);
-    position_ = step.positions[row_];
-    table_ = step.block_tables + int64_t{step.slots[row_]} * step.max_blocks;
-    splits_ = SplitsOf(c_, position_ + 1);
-    index_ = static_cast<int>(blockIdx.x);
-    begin_ = index_ * splits_.each;
-    end_ = min(begin_ + splits_.each, splits_.num_groups);
   }
-  __device__ bool exists() const { return index_ < splits_.count; }
 
-  // The whole of it. Pairs of warps take groups in turn, of which the first are under way before the kernel
-  // that made the row has ended; their results are merged in shared memory, those of the splits by the block
-  // that comes last, both in a fixed order.
+  // The whole of it. Pairs of warps take groups in turn; their results are merged in shared memory, those of
+  // the splits by the block that comes last, both in a fixed order.
+  //
+  // What it reads was there before the step, but for the row: no two steps overlap. In a step a block begins
+  // when the linear that makes the row leaves the SM, so every load that waits for another is half a
+  // microsecond of the step: what depends on nothing is asked for first, then the blocks of the cache, then
+  // keys and values, and then the row.
   __device__ __forceinline__ void Run(const StepView& step, Memory& memory) {
     const Lanes at;
-    Warp warp(at.lane);
-    // Only the row's own key and value are made by this step. Where another kernel appends, it is the one
-    // before.
+    const int position = step.positions[row_], slot = step.slots[row_];
+    const Tables tables(call_, at.lane);
+    FindSplit(position, step.block_tables + int64_t{slot} * step.max_blocks);
+    if (index_ >= splits_.count) return;
+    // Where another kernel appends the row's own key and value, it is the one before.
     if (!kRotates) WaitForPrevious();
+    Warp warp(at.lane);
     const int first = begin_ + at.warp / 2;
-    FindBlocks(first);
+    int blocks[kHeld];
+    FindBlocks(first, blocks);
+    FindBlocks(first + kHeld * kPairs, blocks_);
+    const int own_block = kRotates ? table_[position_ / c_.block_tokens] : 0;
 #pragma unroll
     for (int n = 0; n < kHeld; ++n) {
       const int group = first + n * kPairs;
       if (group >= end_) continue;
-      const int64_t place = PlaceOfGroup(group, blocks_[n]);
+      const int64_t place = PlaceOfGroup(group, blocks[n]);
       warp.LoadKeys(KeysOf<Cache>(c_) + place, n);
       warp.LoadValues(ValuesOf<Cache>(c_) + place, n);
     }
-    FindBlocks(first + kHeld * kPairs);
-    Prepare(step, memory, at);
+    if constexpr (kRotates) {
+      Prepare(step, tables, own_block, memory, at);
+    } else {
+      CopyQueries(memory, at);
+    }
+    __syncthreads();
     SumGroups(warp, first, memory, at);
     warp.sums.AddLanes();
     __syncthreads();  // results go where q was
@@ -93,18 +106,30 @@ class AttentionSplit {
   struct Lanes {
     int warp = WarpIndex(), lane = LaneIndex();
   };
+  // What rotating takes beside the row: the same in every step.
+  struct RotationTables {
+    HeadWeights<kDims> q_norm, k_norm;
+    __device__ RotationTables(const AttentionCall& call, int lane)
+        : q_norm(call.cache, call.norms.q, lane), k_norm(call.cache, call.norms.k, lane) {}
+  };
+  struct None {
+    template <class... Arguments>
+    __device__ explicit None(const Arguments&...) {}
+  };
+  using Tables = std::conditional_t<kRotates, RotationTables, None>;
+  static constexpr int kKeyWarp = 2 * kPairs - 1, kValueWarp = kKeyWarp - 1;
   static constexpr int kStride = kWorkspaceStride<kDims>;
   using Value = typename Cache::Value;
   using Warp = WarpAttention<Cache, kDims, kDims / 2, kHeld, kHeld, kQueries>;
 
   // --- Groups
 
-  // The blocks of the cache that have this warp's next groups, from `group` on: found long before the groups
+  // The blocks of the cache that have some groups of this warp, from `group` on: found long before the groups
   // are loaded.
-  __device__ __forceinline__ void FindBlocks(int group) {
+  __device__ __forceinline__ void FindBlocks(int group, int (&blocks)[kHeld]) const {
 #pragma unroll
     for (int n = 0; n < kHeld; ++n) {
-      if (group + n * kPairs < end_) blocks_[n] = table_[BlockOf(c_, group + n * kPairs)];
+      if (group + n * kPairs < end_) blocks[n] = table_[BlockOf(c_, group + n * kPairs)];
     }
   }
   // Where the keys of a group of the row begin, which is in `block` of the cache; and its values.
@@ -138,7 +163,7 @@ class AttentionSplit {
         next[n] = blocks_[n];
         if (group < end_) warp.LoadKeys(KeysOf<Cache>(c_) + PlaceOfGroup(group, next[n]), n);
       }
-      FindBlocks(first + 2 * kStep);
+      FindBlocks(first + 2 * kStep, blocks_);
 #pragma unroll
       for (int n = 0; n < kHeld; ++n) {
         const int group = first + n * kPairs;
@@ -155,47 +180,74 @@ class AttentionSplit {
 
   // --- Before and after
 
-  // q of the heads in shared memory, rotated where the call says so; then the split that comes last appends
-  // the row's key and value, and has them in shared memory too.
-  __device__ __forceinline__ void Prepare(const StepView& step, Memory& memory, const Lanes& at) const {
-    const uint16_t* qkv = call_.qkv.values + int64_t{row_} * call_.qkv.stride;
-    uint16_t* q = memory.q;
-    if constexpr (kRotates) {
-      const CachePlace place = PlaceOf(c_, step, step.slots[row_], position_, kv_head_);
-      const Rotation<kDims> rotation(c_, position_, at.lane);
-      const HeadWeights<kDims> q_norm(c_, call_.norms.q, at.lane), k_norm(c_, call_.norms.k, at.lane);
-      WaitForPrevious();
-      // The last warps begin with key and value, the others with q heads.
-      if (index_ == splits_.count - 1 && at.warp >= 2 * kPairs - 2) {
-        const uint16_t* k = qkv + (c_.num_heads + kv_head_) * c_.head_dim;
-        if (at.warp == 2 * kPairs - 1) {
-          Value *own = memory.own[0], *to = KeyAt<Cache>(c_, place);
-          for (int i = c_.head_dim + at.lane; i < kDims; i += kWarpLanes) own[Cache::KeyIndex(i)] = 0;
-          NormAndRotate(c_, k, k_norm, call_.norms.epsilon, rotation, at.lane, [&](int i, float value) {
-            const int index = Cache::KeyIndex(i);
-            own[index] = to[index] = Cache::Encode(value, c_.k_scale);
-          });
-        } else {
-          const uint16_t* v = k + c_.num_kv_heads * c_.head_dim;
-          AppendValue<Cache>(c_, place, v, at.lane);
-          for (int i = at.lane; i < kDims; i += kWarpLanes)
-            memory.own[1][i] = i < c_.head_dim ? Cache::FromBf16(v[i], c_.v_scale) : Value{0};
-        }
-      }
-      for (int head = at.warp; head < num_heads_; head += 2 * kPairs) {
-        uint16_t* to = q + head * kQueryStride<kDims>;
-        NormAndRotate(c_, qkv + (first_head_ + head) * c_.head_dim, q_norm, call_.norms.epsilon, rotation,
-                      at.lane, [&](int i, float value) { to[i] = BFloat16::Encode(value).bits; });
-        for (int i = c_.head_dim + at.lane; i < kDims; i += kWarpLanes) to[i] = 0;
-      }
-    } else {
-      for (int head = at.warp; head < num_heads_; head += 2 * kPairs)
-        CopyQuery<kDims>(c_, qkv + (first_head_ + head) * c_.head_dim, q + head * kQueryStride<kDims>,
-                         at.lane);
-      EndCopyBatch();
-      WaitForCopies<0>();
+  __device__ __forceinline__ void FindSplit(int position, const int32_t* table) {
+    position_ = position;
+    table_ = table;
+    splits_ = SplitsOf(c_, position + 1);
+    begin_ = index_ * splits_.each;
+    end_ = min(begin_ + splits_.each, splits_.num_groups);
+  }
+  // Head `head` of the row, of q heads, k heads and v heads.
+  __device__ const uint16_t* HeadAt(int head) const {
+    return call_.qkv.values + int64_t{row_} * call_.qkv.stride + head * c_.head_dim;
+  }
+
+  // What a warp prepares first: the last two key and value, the others a q head each.
+  __device__ const uint16_t* FirstHead(int warp) const {
+    if (warp == kKeyWarp) return HeadAt(c_.num_heads + kv_head_);
+    if (warp == kValueWarp) return HeadAt(c_.num_heads + c_.num_kv_heads + kv_head_);
+    return HeadAt(first_head_ + min(warp, num_heads_ - 1));
+  }
+
+  // q of the heads in shared memory, rotated; and the split that comes last appends the row's key and value
+  // to block `own_block` of the cache, and has them in shared memory too.
+  __device__ __forceinline__ void Prepare(const StepView& step, const Tables& tables, int own_block,
+                                          Memory& memory, const Lanes& at) const {
+    WaitForPrevious();
+    const HeadBits<kDims> bits(c_, FirstHead(at.warp), at.lane);
+    const Rotation<kDims> rotation(c_, step, row_, at.lane);
+    if (at.warp >= kValueWarp) {
+      if (index_ == splits_.count - 1) Append(tables, bits, rotation, own_block, memory, at);
+    } else if (at.warp < num_heads_) {
+      PrepareQuery(tables, bits, rotation, at.warp, memory, at);
     }
-    __syncthreads();
+    const int next = at.warp >= kValueWarp ? at.warp : at.warp + 2 * kPairs;
+    for (int head = next; head < num_heads_; head += 2 * kPairs)
+      PrepareQuery(tables, {c_, HeadAt(first_head_ + head), at.lane}, rotation, head, memory, at);
+  }
+  __device__ __forceinline__ void PrepareQuery(const Tables& tables, const HeadBits<kDims>& bits,
+                                               const Rotation<kDims>& rotation, int head, Memory& memory,
+                                               const Lanes& at) const {
+    uint16_t* to = memory.q + head * kQueryStride<kDims>;
+    NormAndRotate(c_, bits, tables.q_norm, call_.norms.epsilon, rotation, at.lane,
+                  [&](int i, float value) { to[i] = BFloat16::Encode(value).bits; });
+    for (int i = c_.head_dim + at.lane; i < kDims; i += kWarpLanes) to[i] = 0;
+  }
+  __device__ __forceinline__ void Append(const Tables& tables, const HeadBits<kDims>& bits,
+                                         const Rotation<kDims>& rotation, int own_block, Memory& memory,
+                                         const Lanes& at) const {
+    const CachePlace place = PlaceOf(c_, own_block, position_, kv_head_);
+    if (at.warp == kKeyWarp) {
+      Value *own = memory.own[0], *to = KeyAt<Cache>(c_, place);
+      for (int i = c_.head_dim + at.lane; i < kDims; i += kWarpLanes) own[Cache::KeyIndex(i)] = 0;
+      NormAndRotate(c_, bits, tables.k_norm, call_.norms.epsilon, rotation, at.lane, [&](int i, float value) {
+        const int index = Cache::KeyIndex(i);
+        own[index] = to[index] = Cache::Encode(value, c_.k_scale);
+      });
+    } else {
+      Value *own = memory.own[1], *to = ValueAt<Cache>(c_, place);
+      for (int i = c_.head_dim + at.lane; i < kDims; i += kWarpLanes) own[i] = 0;
+      EncodeValue<Cache>(c_, bits, at.lane, [&](int i, Value value) {
+        own[i] = to[Cache::ValueIndex(i, place.offset)] = value;
+      });
+    }
+  }
+  // q as another kernel has rotated it.
+  __device__ __forceinline__ void CopyQueries(Memory& memory, const Lanes& at) const {
+    for (int head = at.warp; head < num_heads_; head += 2 * kPairs)
+      CopyQuery<kDims>(c_, HeadAt(first_head_ + head), memory.q + head * kQueryStride<kDims>, at.lane);
+    EndCopyBatch();
+    WaitForCopies<0>();
   }
 
   // From the results of the pairs to the output, by way of those of all splits where there are several.
@@ -231,8 +283,9 @@ class AttentionSplit {
   int position_;
   const int32_t* table_;  // blocks of the row's sequence
   Splits splits_;
-  int index_, begin_, end_;  // groups of this split: [begin_, end_)
-  int blocks_[kHeld];        // of the cache, that have the groups to be loaded next
+  const int index_;
+  int begin_, end_;    // groups of this split: [begin_, end_)
+  int blocks_[kHeld];  // of the cache, that have the groups to be loaded next
 };
 
 }  // namespace fourstep::cuda

@@ -21,6 +21,8 @@ FOURSTEP_HD Splits SplitsOf(const CacheView& c, int length) {
   const int last = length - 1;
   const int groups = last / c.block_tokens * c.groups_per_block + last % c.block_tokens / kGroupTokens + 1;
   constexpr int kMostGroups = kMaxSplits * kMinSplitGroups;
+  if (groups <= kMostGroups)  // mostly; so that a GPU need not divide by what it has only now
+    return {groups, (groups + kMinSplitGroups - 1) / kMinSplitGroups, kMinSplitGroups};
   const int each = (groups + kMostGroups - 1) / kMostGroups * kMinSplitGroups;
   return {groups, (groups + each - 1) / each, each};
 }
@@ -38,7 +40,7 @@ inline int32_t RoundedContext(int32_t context) {
 
 // The block of a sequence that has a group.
 FOURSTEP_HD int BlockOf(const CacheView& c, int group) {
-  return c.groups_per_block == 1 ? group : group / c.groups_per_block;  // mostly it is 1
+  return group / c.groups_per_block;
 }
 
 }  // namespace fourstep::cuda

@@ -159,6 +159,7 @@ void CudaBackend::AllocateKvCache(const KvCacheShape& shape, const RopeTable& ro
   v_cache_ = {};
   k_cache_ = DeviceArray<uint8_t>(num_bytes, "kv cache");
   v_cache_ = DeviceArray<uint8_t>(num_bytes, "kv cache");
+  turns_ = DeviceArray<float2>(static_cast<size_t>(max_rows_) * static_cast<size_t>(a.head_dim / 2), "rope");
   attention_partial_ = DeviceArray<float>(static_cast<size_t>(WorkspaceFloats(cache_)), "attention");
   attention_arrived_ = DeviceArray<int32_t>(static_cast<size_t>(WorkspaceCounters(cache_)), "attention");
   AllocateSlots(shape.max_slots);

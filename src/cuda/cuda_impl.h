@@ -146,6 +146,7 @@ class CudaBackend final : public Backend {
   CacheView cache_{};  // without k, v and their scales
   DeviceArray<uint8_t> k_cache_, v_cache_;
   DeviceArray<float> inv_freq_, attention_partial_;
+  DeviceArray<float2> turns_;
   DeviceArray<int32_t> attention_arrived_;
 
   StepView step_{};

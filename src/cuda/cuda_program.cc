@@ -65,6 +65,9 @@ void CudaBackend::LaunchAll() {
   // Attention reads what earlier steps have written before it waits for the kernel before it: steps must not
   // overlap. Graphs do not.
   if (!is_capturing_) LaunchFence(stream_);
+  const auto rotates = [](const Op& op) { return op.kind == Kind::kRotate; };
+  if (shape_.num_rows > 0 && std::any_of(program_.begin(), program_.end(), rotates))
+    LaunchTurns(cache_, step_, shape_.num_rows, stream_);
   for (size_t i = 0; i < program_.size(); ++i) {
     if (JoinsNext(i)) {
       LaunchAttentionOp(program_[i + 1], &program_[i]);

@@ -216,7 +216,8 @@ void CudaBackend::Upload(const Batch& batch) {
            .slots = slots_.data(),
            .draw_rows = draw_rows_.data(),
            .block_tables = block_tables_.data(),
-           .max_blocks = batch.max_blocks};
+           .max_blocks = batch.max_blocks,
+           .turns = turns_.data()};
 }
 
 // Which rows attention computes together: in numbers for the shape, and their list for the device.

@@ -15,26 +15,21 @@ struct CachePlace {
   int64_t block_head;  // index of (block, kv head)
   int group, offset;   // within the block; within the group
 };
-__device__ __forceinline__ CachePlace PlaceOf(const CacheView& c, const StepView& step, int slot,
-                                              int position, int kv_head) {
-  const int block = step.block_tables[int64_t{slot} * step.max_blocks + position / c.block_tokens];
+// `block`: of the cache, that has the position.
+__device__ __forceinline__ CachePlace PlaceOf(const CacheView& c, int block, int position, int kv_head) {
   const int in_block = position % c.block_tokens;
   return {int64_t{block} * c.num_kv_heads + kv_head, in_block / kGroupTokens, in_block % kGroupTokens};
 }
+// The key of one position [padded_dim], and dimension 0 of its value (Cache::ValueIndex).
 template <class Cache>
 __device__ __forceinline__ typename Cache::Value* KeyAt(const CacheView& c, const CachePlace& at) {
   return KeysOf<Cache>(c) +
          (at.block_head * c.groups_per_block * kGroupTokens + at.group * kGroupTokens + at.offset) *
              c.padded_dim;
 }
-// x [head_dim] BF16.
 template <class Cache>
-__device__ __forceinline__ void AppendValue(const CacheView& c, const CachePlace& at, const uint16_t* x,
-                                            int lane) {
-  typename Cache::Value* v =
-      ValuesOf<Cache>(c) + (at.block_head * c.groups_per_block + at.group) * c.padded_dim * kGroupTokens;
-  for (int i = lane; i < c.head_dim; i += kWarpLanes)
-    v[Cache::ValueIndex(i, at.offset)] = Cache::FromBf16(x[i], c.v_scale);
+__device__ __forceinline__ typename Cache::Value* ValueAt(const CacheView& c, const CachePlace& at) {
+  return ValuesOf<Cache>(c) + (at.block_head * c.groups_per_block + at.group) * c.padded_dim * kGroupTokens;
 }
 
 // Dimensions i and i + head_dim / 2 of a lane, for i = lane, lane + 32, ...: all that it rotates. kDims:
@@ -45,19 +40,51 @@ struct DimPairs {
   float first[kCount], second[kCount];
 };
 
-// By how much a position rotates.
+// A head as the linear left it [head_dim] BF16, of which a lane has its pairs.
+template <int kDims>
+struct HeadBits {
+  static constexpr int kCount = DimPairs<kDims>::kCount;
+  uint16_t first[kCount], second[kCount];
+
+  __device__ __forceinline__ HeadBits(const CacheView& c, const uint16_t* x, int lane) {
+    const int half = c.head_dim / 2;
+#pragma unroll
+    for (int j = 0; j < kCount; ++j) {
+      const int i = lane + j * kWarpLanes;
+      first[j] = i < half ? x[i] : uint16_t{0};
+      second[j] = i < half ? x[half + i] : uint16_t{0};
+    }
+  }
+};
+
+// store(i, value) gets dimension i of a value as the cache has it.
+template <class Cache, int kDims, class Store>
+__device__ __forceinline__ void EncodeValue(const CacheView& c, const HeadBits<kDims>& bits, int lane,
+                                            const Store& store) {
+  const int half = c.head_dim / 2;
+#pragma unroll
+  for (int j = 0; j < DimPairs<kDims>::kCount; ++j) {
+    const int i = lane + j * kWarpLanes;
+    if (i >= half) break;
+    store(i, Cache::FromBf16(bits.first[j], c.v_scale));
+    store(half + i, Cache::FromBf16(bits.second[j], c.v_scale));
+  }
+}
+
+// By how much a row's position rotates (StepView::turns).
 template <int kDims>
 struct Rotation {
   DimPairs<kDims> turn;  // first: cosine, second: sine
 
-  __device__ __forceinline__ Rotation(const CacheView& c, int position, int lane) {
+  __device__ __forceinline__ Rotation(const CacheView& c, const StepView& step, int row, int lane) {
+    const int half = c.head_dim / 2;
+    const float2* turns = step.turns + int64_t{row} * half;
 #pragma unroll
     for (int j = 0; j < DimPairs<kDims>::kCount; ++j) {
       const int i = lane + j * kWarpLanes;
-      const float angle = static_cast<float>(position) * (i < c.head_dim / 2 ? c.inv_freq[i] : 0.0f);
-      sincosf(angle, &turn.second[j], &turn.first[j]);
-      turn.first[j] *= c.rope_factor;
-      turn.second[j] *= c.rope_factor;
+      const float2 of_pair = i < half ? turns[i] : float2{};
+      turn.first[j] = of_pair.x;
+      turn.second[j] = of_pair.y;
     }
   }
 };
@@ -81,10 +108,9 @@ struct HeadWeights {
   }
 };
 
-// Norm and RoPE of the head at `x`; store(i, value) gets what dimension i becomes, not yet rounded. A lane
-// stores no dimension before it has read it, so x may be where it stores to.
+// Norm and RoPE of a head; store(i, value) gets what dimension i becomes, not yet rounded.
 template <int kDims, class Store>
-__device__ __forceinline__ void NormAndRotate(const CacheView& c, const uint16_t* x,
+__device__ __forceinline__ void NormAndRotate(const CacheView& c, const HeadBits<kDims>& bits,
                                               const HeadWeights<kDims>& norm, float epsilon,
                                               const Rotation<kDims>& rotation, int lane, const Store& store) {
   constexpr int kCount = DimPairs<kDims>::kCount;
@@ -92,9 +118,8 @@ __device__ __forceinline__ void NormAndRotate(const CacheView& c, const uint16_t
   DimPairs<kDims> values;
 #pragma unroll
   for (int j = 0; j < kCount; ++j) {
-    const int i = lane + j * kWarpLanes;
-    values.first[j] = i < half ? BFloat16::Decode({x[i]}) : 0.0f;
-    values.second[j] = i < half ? BFloat16::Decode({x[half + i]}) : 0.0f;
+    values.first[j] = BFloat16::Decode({bits.first[j]});
+    values.second[j] = BFloat16::Decode({bits.second[j]});
   }
   if (norm.has_norm) {
     float sum = 0;

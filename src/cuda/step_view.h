@@ -2,6 +2,8 @@
 // a captured graph needs no updates.
 #pragma once
 
+#include <cuda_runtime.h>
+
 #include <cstdint>
 
 namespace fourstep::cuda {
@@ -13,6 +15,9 @@ struct StepView {
   const int32_t* draw_rows;     // [max_rows]
   const int32_t* block_tables;  // [max_slots, max_blocks]
   int32_t max_blocks;
+  // [max_rows, head_dim / 2]: cosine and sine of the angles by which a row's position rotates. A step's first
+  // kernel writes them, once for all layers (LaunchTurns).
+  float2* turns;
 };
 
 }  // namespace fourstep::cuda
