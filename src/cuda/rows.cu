@@ -9,20 +9,19 @@
 namespace fourstep::cuda {
 namespace {
 
-constexpr int kNormWarps = 16, kNormThreads = kNormWarps * kWarpLanes;
-constexpr int kChunkColumns = 8;  // 16 bytes; two lanes hold a block of NVFP4
+// A thread takes few columns, for then its code is short: in a step it comes from far away, all of it, while
+// weights stream past.
+constexpr int kNormWarps = 32, kNormThreads = kNormWarps * kWarpLanes;
+constexpr int kChunkColumns = 4;  // 8 bytes; four lanes hold a block of NVFP4
+using Chunk = uint2;
 
-__device__ __forceinline__ void UnpackChunk(const uint4& packed, float (&values)[kChunkColumns]) {
-  const uint32_t words[4] = {packed.x, packed.y, packed.z, packed.w};
-#pragma unroll
-  for (int i = 0; i < 4; ++i) {
-    values[2 * i] = Bf16Low(words[i]);
-    values[2 * i + 1] = Bf16High(words[i]);
-  }
+__device__ __forceinline__ void UnpackChunk(const Chunk& packed, float (&values)[kChunkColumns]) {
+  values[0] = Bf16Low(packed.x), values[1] = Bf16High(packed.x);
+  values[2] = Bf16Low(packed.y), values[3] = Bf16High(packed.y);
 }
 
 // `sum` and the squares of a chunk.
-__device__ __forceinline__ float AddSquares(float sum, const uint4& packed) {
+__device__ __forceinline__ float AddSquares(float sum, const Chunk& packed) {
   float values[kChunkColumns];
   UnpackChunk(packed, values);
 #pragma unroll
@@ -32,13 +31,13 @@ __device__ __forceinline__ float AddSquares(float sum, const uint4& packed) {
 
 // What a row is multiplied by. `warp_sums` [kNormWarps] in shared memory; every lane gets it.
 __device__ __forceinline__ float NormFactor(const float* warp_sums, int width, float epsilon) {
-  const int lane = LaneIndex();
-  const float sum = WarpSum(lane < kNormWarps ? warp_sums[lane] : 0.0f);
+  static_assert(kNormWarps == kWarpLanes);
+  const float sum = WarpSum(warp_sums[LaneIndex()]);
   return 1.0f / sqrtf(sum / static_cast<float>(width) + epsilon);
 }
 
-// `values` of columns first .. first + 7, in the form of the consumer, packed. All lanes must come.
-__device__ __forceinline__ uint4 PackForConsumer(float (&values)[kChunkColumns], int first,
+// `values` of columns first .. first + 3, in the form of the consumer, packed. All lanes must come.
+__device__ __forceinline__ Chunk PackForConsumer(float (&values)[kChunkColumns], int first,
                                                  const RowForm& form) {
   float amax = 0;
 #pragma unroll
@@ -48,19 +47,18 @@ __device__ __forceinline__ uint4 PackForConsumer(float (&values)[kChunkColumns],
   }
   if (form.is_nvfp4) {
     amax = fmaxf(amax, __shfl_xor_sync(kAllLanes, amax, 1));
+    amax = fmaxf(amax, __shfl_xor_sync(kAllLanes, amax, 2));
     QuantizePartOfBlock(values, amax, form.inverse_scale);
   }
-  return {PackBf16(values[0], values[1]), PackBf16(values[2], values[3]), PackBf16(values[4], values[5]),
-          PackBf16(values[6], values[7])};
+  return {PackBf16(values[0], values[1]), PackBf16(values[2], values[3])};
 }
 
 // A chunk of a normed row in the form of the consumer. `weight`: of its columns; all lanes must come.
-__device__ __forceinline__ uint4 NormChunk(const uint4& packed, float factor, const float4 (&weight)[2],
-                                           int first, const RowForm& form) {
+__device__ __forceinline__ Chunk NormChunk(const Chunk& packed, float factor, const float4& weight, int first,
+                                           const RowForm& form) {
   float values[kChunkColumns];
   UnpackChunk(packed, values);
-  const float w[kChunkColumns] = {weight[0].x, weight[0].y, weight[0].z, weight[0].w,
-                                  weight[1].x, weight[1].y, weight[1].z, weight[1].w};
+  const float w[kChunkColumns] = {weight.x, weight.y, weight.z, weight.w};
 #pragma unroll
   for (int j = 0; j < kChunkColumns; ++j) values[j] = values[j] * factor * w[j];
   return PackForConsumer(values, first, form);
@@ -76,8 +74,7 @@ __global__ void EmbedKernel(RowsView out, const uint16_t* table, StepView step, 
   if (token < 0) token = max(last_tokens[step.slots[row]], 0);
   const auto* from = reinterpret_cast<const uint4*>(table + int64_t{token} * out.stride);
   auto* to = reinterpret_cast<uint4*>(out.values + int64_t{row} * out.stride);
-  for (int i = static_cast<int>(threadIdx.x); i < out.stride / kChunkColumns; i += kNormThreads)
-    to[i] = from[i];
+  for (int i = static_cast<int>(threadIdx.x); i < out.stride / 8; i += kNormThreads) to[i] = from[i];
 }
 
 // One block a row, of which a thread holds every kNormThreads-th chunk, kHeld at most. Their weights come
@@ -89,17 +86,16 @@ __global__ __launch_bounds__(kNormThreads) void NormKernel(RowsView out, RowsVie
   LetNextBegin();
   const int chunks = x.stride / kChunkColumns, thread = static_cast<int>(threadIdx.x);
   const auto* weights = reinterpret_cast<const float4*>(weight);
-  float4 w[kHeld][2];
+  float4 w[kHeld];
 #pragma unroll
   for (int i = 0; i < kHeld; ++i) {
-    const int chunk = min(thread + i * kNormThreads, chunks - 1);
-    w[i][0] = weights[2 * chunk], w[i][1] = weights[2 * chunk + 1];
+    w[i] = weights[min(thread + i * kNormThreads, chunks - 1)];
   }
   WaitForPrevious();
   const int row = static_cast<int>(blockIdx.x), from_row = rows != nullptr ? rows[row] : row;
-  const auto* from = reinterpret_cast<const uint4*>(x.values + int64_t{from_row} * x.stride);
-  auto* to = reinterpret_cast<uint4*>(out.values + int64_t{row} * out.stride);
-  uint4 held[kHeld] = {};
+  const auto* from = reinterpret_cast<const Chunk*>(x.values + int64_t{from_row} * x.stride);
+  auto* to = reinterpret_cast<Chunk*>(out.values + int64_t{row} * out.stride);
+  Chunk held[kHeld] = {};
   float sum = 0;
 #pragma unroll
   for (int i = 0; i < kHeld; ++i) {
@@ -115,7 +111,7 @@ __global__ __launch_bounds__(kNormThreads) void NormKernel(RowsView out, RowsVie
   for (int i = 0; i < kHeld; ++i) {
     const int chunk = thread + i * kNormThreads;
     if (chunk - LaneIndex() >= chunks) break;
-    const uint4 stored = NormChunk(held[i], factor, w[i], chunk * kChunkColumns, form);
+    const Chunk stored = NormChunk(held[i], factor, w[i], chunk * kChunkColumns, form);
     if (chunk < chunks) to[chunk] = stored;
   }
 }
@@ -124,13 +120,13 @@ __global__ __launch_bounds__(kNormThreads) void NormKernel(RowsView out, RowsVie
 __global__ __launch_bounds__(kNormThreads) void EncodeKernel(RowsView x, RowForm form) {
   LetNextBegin();
   WaitForPrevious();
-  auto* row = reinterpret_cast<uint4*>(x.values + int64_t{blockIdx.x} * x.stride);
+  auto* row = reinterpret_cast<Chunk*>(x.values + int64_t{blockIdx.x} * x.stride);
   const int chunks = x.stride / kChunkColumns;
   for (int i = static_cast<int>(threadIdx.x); i - LaneIndex() < chunks; i += kNormThreads) {
     const bool exists = i < chunks;
     float values[kChunkColumns];
-    UnpackChunk(exists ? row[i] : uint4{}, values);
-    const uint4 stored = PackForConsumer(values, exists ? i * kChunkColumns : 0, form);
+    UnpackChunk(exists ? row[i] : Chunk{}, values);
+    const Chunk stored = PackForConsumer(values, exists ? i * kChunkColumns : 0, form);
     if (exists) row[i] = stored;
   }
 }
