@@ -134,25 +134,45 @@ class Pair {
   std::vector<SamplerSlot> slots_;
 };
 
-TEST(Draw, GivesTheTokensOfTheHostsSampler) {
-  constexpr int32_t kSteps = 60;
-  for (const int32_t vocab : {17, 1000, 9001}) {
-    for (const float peak : {0.5f, 3.0f, 12.0f}) {
-      for (const Contestant& contestant : Contestants()) {
-        SCOPED_TRACE(fmt::format("{}, vocabulary {}, peak {}", contestant.name, vocab, peak));
-        const auto backend = contestant.make(2);
-        Pair pair(*backend, vocab, peak);
-        const std::vector<SamplingParams> params = AllParams();
-        for (int32_t slot = 0; slot < kSlots; ++slot)
-          pair.Set(slot, {.params = params[static_cast<size_t>(slot)]}, {});
-        for (int32_t step = 0; step < kSteps; ++step) {
-          pair.Step(step);
-          ASSERT_FALSE(testing::Test::HasFailure());
-        }
-      }
+// Each a test of its own, so that a sanitizer can take them side by side.
+struct Case {
+  int32_t vocab;
+  float peak;  // of the logits
+  int32_t num_steps;
+};
+std::string CaseName(const testing::TestParamInfo<Case>& info) {
+  return fmt::format("vocab_{}_peak_{}", info.param.vocab, static_cast<int>(10 * info.param.peak));
+}
+std::vector<Case> Cases(std::initializer_list<Case> vocabs, std::initializer_list<float> peaks) {
+  std::vector<Case> cases;
+  for (const Case& c : vocabs) {
+    for (const float peak : peaks) cases.push_back({c.vocab, peak, c.num_steps});
+  }
+  return cases;
+}
+
+class Plain : public testing::TestWithParam<Case> {};
+
+TEST_P(Plain, GivesTheTokensOfTheHostsSampler) {
+  const Case& c = GetParam();
+  for (const Contestant& contestant : Contestants()) {
+    SCOPED_TRACE(contestant.name);
+    const auto backend = contestant.make(2);
+    Pair pair(*backend, c.vocab, c.peak);
+    const std::vector<SamplingParams> params = AllParams();
+    for (int32_t slot = 0; slot < kSlots; ++slot)
+      pair.Set(slot, {.params = params[static_cast<size_t>(slot)]}, {});
+    for (int32_t step = 0; step < c.num_steps; ++step) {
+      pair.Step(step);
+      ASSERT_FALSE(testing::Test::HasFailure());
     }
   }
 }
+
+INSTANTIATE_TEST_SUITE_P(Draw, Plain,
+                         testing::ValuesIn(Cases({{17, 0, 60}, {1000, 0, 60}, {9001, 0, 60}},
+                                                 {0.5f, 3.0f, 12.0f})),
+                         CaseName);
 
 // A random table in which something may follow in every state.
 std::shared_ptr<const TokenAutomaton> RandomAutomaton(int32_t vocab, uint64_t seed) {
@@ -208,29 +228,34 @@ SamplingRequest AdjustedRequest(int32_t slot, int32_t vocab,
 }
 
 // Every adjustment beside every other and beside none, in slots that begin anew with others.
-TEST(Draw, AdjustsLikeTheHostsSampler) {
-  for (const auto& [vocab, num_steps] : {std::pair{17, 40}, {1000, 60}, {9001, 60}, {151'936, 8}}) {
-    for (const float peak : {0.5f, 6.0f}) {
-      for (const Contestant& contestant : Contestants()) {
-        SCOPED_TRACE(fmt::format("{}, vocabulary {}, peak {}", contestant.name, vocab, peak));
-        const auto backend = contestant.make(2);
-        Pair pair(*backend, vocab, peak);
-        std::vector<std::shared_ptr<const TokenAutomaton>> automata = {RandomAutomaton(vocab, 1),
-                                                                       RandomAutomaton(vocab - 5, 2)};
-        for (int32_t step = 0; step < num_steps; ++step) {
-          const int32_t shift = step / (num_steps / 4);  // slots are reused, and once all are plain
-          for (int32_t slot = 0; slot < kSlots && step % (num_steps / 4) == 0; ++slot) {
-            const int32_t kind = shift == 2 ? 7 : (slot + 3 * shift) % kSlots;
-            if (shift == 1) automata[1] = RandomAutomaton(vocab, 9);
-            pair.Set(slot, AdjustedRequest(kind, vocab, automata), {1, 2, 2, slot + 4, 16});
-          }
-          pair.Step(step);
-          ASSERT_FALSE(testing::Test::HasFailure());
-        }
+class Adjusted : public testing::TestWithParam<Case> {};
+
+TEST_P(Adjusted, GivesTheTokensOfTheHostsSampler) {
+  const Case& c = GetParam();
+  const int32_t quarter = c.num_steps / 4;
+  for (const Contestant& contestant : Contestants()) {
+    SCOPED_TRACE(contestant.name);
+    const auto backend = contestant.make(2);
+    Pair pair(*backend, c.vocab, c.peak);
+    std::vector<std::shared_ptr<const TokenAutomaton>> automata = {RandomAutomaton(c.vocab, 1),
+                                                                   RandomAutomaton(c.vocab - 5, 2)};
+    for (int32_t step = 0; step < c.num_steps; ++step) {
+      const int32_t shift = step / quarter;  // slots are reused, and once all are plain
+      for (int32_t slot = 0; slot < kSlots && step % quarter == 0; ++slot) {
+        const int32_t kind = shift == 2 ? 7 : (slot + 3 * shift) % kSlots;
+        if (shift == 1) automata[1] = RandomAutomaton(c.vocab, 9);
+        pair.Set(slot, AdjustedRequest(kind, c.vocab, automata), {1, 2, 2, slot + 4, 16});
       }
+      pair.Step(step);
+      ASSERT_FALSE(testing::Test::HasFailure());
     }
   }
 }
+
+INSTANTIATE_TEST_SUITE_P(Draw, Adjusted,
+                         testing::ValuesIn(Cases({{17, 0, 40}, {1000, 0, 60}, {9001, 0, 60}, {151'936, 0, 8}},
+                                                 {0.5f, 6.0f})),
+                         CaseName);
 
 // Where all is forbidden one answer is over, and its neighbours go on; what begins in its slot is as new.
 TEST(Draw, AnAnswerThatMayNotGoOnStandsAlone) {
