@@ -111,7 +111,8 @@ __global__ __launch_bounds__(kNormThreads) void NormKernel(RowsView out, RowsVie
   for (int i = 0; i < kHeld; ++i) {
     const int chunk = thread + i * kNormThreads;
     if (chunk - LaneIndex() >= chunks) break;
-    const Chunk stored = NormChunk(held[i], factor, w[i], chunk * kChunkColumns, form);
+    const int first = min(chunk, chunks - 1) * kChunkColumns;  // lanes beyond the row come along
+    const Chunk stored = NormChunk(held[i], factor, w[i], first, form);
     if (chunk < chunks) to[chunk] = stored;
   }
 }
