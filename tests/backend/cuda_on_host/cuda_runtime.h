@@ -18,6 +18,9 @@
 #define __forceinline__ inline
 
 using cudaStream_t = void*;
+struct float2 {
+  float x, y;
+};
 struct uint2 {
   unsigned x, y;
 };
