@@ -9,8 +9,9 @@
 namespace fourstep::cuda {
 namespace {
 
-// A thread takes few columns, for then its code is short: in a step it comes from far away, all of it, while
-// weights stream past.
+// A thread takes few columns, so that its code is short: with eight, straight code of 430 instructions took
+// 2.5 us in a step and much less alone, most likely because a layer's kernels do not fit the instruction
+// cache together.
 constexpr int kNormWarps = 32, kNormThreads = kNormWarps * kWarpLanes;
 constexpr int kChunkColumns = 4;  // 8 bytes; four lanes hold a block of NVFP4
 using Chunk = uint2;
