@@ -54,7 +54,7 @@ struct HeadNorms {
   float epsilon = 0;
 };
 
-// step.turns of all rows: before anything that rotates, which finds them when the kernel before it has ended.
+// Writes step.turns of all rows. What rotates them is launched later, and reads turns after its wait.
 void LaunchTurns(const CacheView& cache, const StepView& step, int32_t num_rows, cudaStream_t stream);
 
 // qkv[r] = q heads | k heads | v heads: norms (where given), RoPE; k and v to the cache, q back into qkv.

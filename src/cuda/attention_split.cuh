@@ -112,11 +112,10 @@ class AttentionSplit {
     __device__ RotationTables(const AttentionCall& call, int lane)
         : q_norm(call.cache, call.norms.q, lane), k_norm(call.cache, call.norms.k, lane) {}
   };
-  struct None {
-    template <class... Arguments>
-    __device__ explicit None(const Arguments&...) {}
+  struct NoTables {
+    __device__ NoTables(const AttentionCall&, int) {}
   };
-  using Tables = std::conditional_t<kRotates, RotationTables, None>;
+  using Tables = std::conditional_t<kRotates, RotationTables, NoTables>;
   static constexpr int kKeyWarp = 2 * kPairs - 1, kValueWarp = kKeyWarp - 1;
   static constexpr int kStride = kWorkspaceStride<kDims>;
   using Value = typename Cache::Value;

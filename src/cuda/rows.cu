@@ -75,7 +75,8 @@ __global__ void EmbedKernel(RowsView out, const uint16_t* table, StepView step, 
   if (token < 0) token = max(last_tokens[step.slots[row]], 0);
   const auto* from = reinterpret_cast<const uint4*>(table + int64_t{token} * out.stride);
   auto* to = reinterpret_cast<uint4*>(out.values + int64_t{row} * out.stride);
-  for (int i = static_cast<int>(threadIdx.x); i < out.stride / 8; i += kNormThreads) to[i] = from[i];
+  constexpr int kColumns = sizeof(uint4) / sizeof(uint16_t);
+  for (int i = static_cast<int>(threadIdx.x); i < out.stride / kColumns; i += kNormThreads) to[i] = from[i];
 }
 
 // One block a row, of which a thread holds every kNormThreads-th chunk, kHeld at most. Their weights come
