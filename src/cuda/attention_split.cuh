@@ -22,29 +22,39 @@ FOURSTEP_HD int HeadTiles(const CacheView& c) {
   return (c.heads_per_kv() + kTileQueries - 1) / kTileQueries;
 }
 
-// Shared memory of a block; kQueries: heads of a tile, at most.
+// Heads of a tile, at most.
+FOURSTEP_HD int TileHeads(const CacheView& c) {
+  const int each = c.heads_per_kv();
+  return each < kTileQueries ? each : kTileQueries;
+}
+
+// Shared memory of a block; kQueries: heads of a tile, at most. Behind it are the results of the pairs for
+// each of its splits: [splits][kPairs][TileHeads][kPartialStride].
 template <class Cache, int kDims, int kQueries>
 struct SplitMemory {
-  union {
-    alignas(16) uint16_t q[kQueries * kQueryStride<kDims>];
-    float results[kPairs][kQueries][kPartialStride<kDims>];  // of the pairs, later
-  };
+  alignas(16) uint16_t q[kQueries * kQueryStride<kDims>];
   // The row's key, as the cache has it, and its value, by dimension: where the kernel rotates.
   alignas(16) typename Cache::Value own[2][kDims];
-};
-static_assert(sizeof(SplitMemory<Bf16Cache, 256, kTileQueries>) <= 99 * 1024);  // what every device has
 
-// One of the parts of a row's context, for the query heads of a tile that share a kv head. A warp has kHeld
-// groups under way at a time.
+  __device__ float* results() { return reinterpret_cast<float*>(this + 1); }
+};
+template <int kDims>
+FOURSTEP_HD int PairFloats(const CacheView& c) {
+  return TileHeads(c) * kPartialStride<kDims>;
+}
+
+// Successive splits of a row's context, for the query heads of a tile that share a kv head. A warp has kHeld
+// groups under way at a time, from one split to the next too. With more than one a block has one split.
 template <class Cache, int kDims, bool kRotates, int kQueries, int kHeld>
 class AttentionSplit {
  public:
   using Memory = SplitMemory<Cache, kDims, kQueries>;
 
-  // Tiles of one kv head are neighbours in blockIdx.y; blockIdx.x is the split, blockIdx.z the row of the
-  // launch, of which `first` is the first.
-  __device__ AttentionSplit(const AttentionCall& call, const StepView& step, const int32_t* alone, int first)
-      : call_(call), c_(call.cache), index_(static_cast<int>(blockIdx.x)) {
+  // Tiles of one kv head are neighbours in blockIdx.y; blockIdx.z is the row of the launch, of which `first`
+  // is the first; blockIdx.x is one of the `blocks` of a row.
+  __device__ AttentionSplit(const AttentionCall& call, const StepView& step, const int32_t* alone, int first,
+                            const Divisor& blocks)
+      : call_(call), c_(call.cache), blocks_of_row_(blocks) {
     workspace_row_ = static_cast<int>(blockIdx.z);
     row_ = alone != nullptr ? alone[2 * (first + workspace_row_)] : first + workspace_row_;
     const int tiles = HeadTiles(c_), each = c_.heads_per_kv();
@@ -70,7 +80,7 @@ class AttentionSplit {
     const int position = step.positions[row_], slot = step.slots[row_];
     const Tables tables(call_, at.lane);
     FindSplit(position, step.block_tables + int64_t{slot} * step.max_blocks);
-    if (index_ >= splits_.count) return;
+    if (mine_.first >= splits_.count) return;
     // Where another kernel appends the row's own key and value, it is the one before.
     if (!kRotates) WaitForPrevious();
     Warp warp(at.lane);
@@ -93,13 +103,9 @@ class AttentionSplit {
       CopyQueries(memory, at);
     }
     __syncthreads();
-    SumGroups(warp, first, memory, at);
-    warp.sums.AddLanes();
-    __syncthreads();  // results go where q was
-    warp.sums.Store(memory.results[at.warp / 2][0], kPartialStride<kDims>, num_heads_, Warp::first_dim(),
-                    at.lane);
+    SumSplits(warp, first, memory, at);
     __syncthreads();
-    Finish(memory);
+    Finish(memory.results());
   }
 
  private:
@@ -117,6 +123,7 @@ class AttentionSplit {
   };
   using Tables = std::conditional_t<kRotates, RotationTables, NoTables>;
   static constexpr int kKeyWarp = 2 * kPairs - 1, kValueWarp = kKeyWarp - 1;
+  static constexpr bool kHasOneSplit = kHeld > 1;
   static constexpr int kStride = kWorkspaceStride<kDims>;
   using Value = typename Cache::Value;
   using Warp = WarpAttention<Cache, kDims, kDims / 2, kHeld, kHeld, kQueries>;
@@ -143,11 +150,26 @@ class AttentionSplit {
                position_ + 1 - (block * c_.block_tokens + in_block));
   }
 
-  // Of the warp that has loaded the groups from `first` on.
-  __device__ __forceinline__ void SumGroups(Warp& warp, int first, const Memory& memory, const Lanes& at) {
+  // Of the warp that has loaded the groups from `first` on. All splits but the row's last are whole steps.
+  __device__ __forceinline__ void SumSplits(Warp& warp, int first, Memory& memory, const Lanes& at) {
+    float* to = memory.results() + at.warp / 2 * PairFloats<kDims>(c_);
+    for (int end = begin_; end < end_;) {
+      end = min(end + splits_.each, end_);
+      SumGroups(warp, first, end, memory, at);
+      warp.sums.AddLanes();
+      warp.sums.Store(to, kPartialStride<kDims>, num_heads_, Warp::first_dim(), at.lane);
+      if constexpr (kHasOneSplit) return;
+      warp.sums = {};
+      to += kPairs * PairFloats<kDims>(c_);
+    }
+  }
+  // Those of a split, which ends at `end`.
+  __device__ __forceinline__ void SumGroups(Warp& warp, int& first, int end, const Memory& memory,
+                                            const Lanes& at) {
     const float scale = ScoreScale<Cache>(c_);
     constexpr int kStep = kHeld * kPairs;
-    for (; first < end_; first += kStep) {
+    static_assert(kMinSplitGroups % kStep == 0);
+    for (; first < end; first += kStep) {
 #pragma unroll
       for (int n = 0; n < kHeld; ++n) {  // it may have been loaded before it was there
         const int group = first + n * kPairs;
@@ -166,7 +188,7 @@ class AttentionSplit {
 #pragma unroll
       for (int n = 0; n < kHeld; ++n) {
         const int group = first + n * kPairs;
-        if (group >= end_) break;
+        if (group >= end) break;
         const int num_valid = ValidOf(group);
         warp.Weigh(num_valid, num_valid, scale, n);
         warp.MaskValues(num_valid, n);
@@ -183,8 +205,10 @@ class AttentionSplit {
     position_ = position;
     table_ = table;
     splits_ = SplitsOf(c_, position + 1);
-    begin_ = index_ * splits_.each;
-    end_ = min(begin_ + splits_.each, splits_.num_groups);
+    const int block = static_cast<int>(blockIdx.x);
+    mine_ = kHasOneSplit ? SplitRange{block, 1} : SplitsOfBlock(splits_.count, block, blocks_of_row_);
+    begin_ = mine_.first * splits_.each;
+    end_ = min(begin_ + mine_.count * splits_.each, splits_.num_groups);
   }
   // Head `head` of the row, of q heads, k heads and v heads.
   __device__ const uint16_t* HeadAt(int head) const {
@@ -198,7 +222,7 @@ class AttentionSplit {
     return HeadAt(first_head_ + min(warp, num_heads_ - 1));
   }
 
-  // q of the heads in shared memory, rotated; and the split that comes last appends the row's key and value
+  // q of the heads in shared memory, rotated; and the block of the last split appends the row's key and value
   // to block `own_block` of the cache, and has them in shared memory too.
   __device__ __forceinline__ void Prepare(const StepView& step, const Tables& tables, int own_block,
                                           Memory& memory, const Lanes& at) const {
@@ -206,7 +230,7 @@ class AttentionSplit {
     const HeadBits<kDims> bits(c_, FirstHead(at.warp), at.lane);
     const Rotation<kDims> rotation(c_, step, row_, at.lane);
     if (at.warp >= kValueWarp) {
-      if (index_ == splits_.count - 1) Append(tables, bits, rotation, own_block, memory, at);
+      if (end_ == splits_.num_groups) Append(tables, bits, rotation, own_block, memory, at);
     } else if (at.warp < num_heads_) {
       PrepareQuery(tables, bits, rotation, at.warp, memory, at);
     }
@@ -250,20 +274,24 @@ class AttentionSplit {
   }
 
   // From the results of the pairs to the output, by way of those of all splits where there are several.
-  __device__ __forceinline__ void Finish(const Memory& memory) const {
-    const Partials pairs{memory.results[0][0], kQueries * kPartialStride<kDims>, kPartialStride<kDims>};
+  __device__ __forceinline__ void Finish(const float* results) const {
+    Partials pairs{results, PairFloats<kDims>(c_), kPartialStride<kDims>};
     if (splits_.count == 1) return Store<kPairs>(pairs, kPairs);
     float* to = WorkspaceOf<kDims>(call_, workspace_row_, first_head_);
     const Partials all{to, kStride, kMaxSplits * kStride};
-    ForDimPairs(c_.head_dim, num_heads_, 2 * kPairs, [&](int head, int dim, bool exists) {
-      if (!exists) return;
-      const Merged merged = Merge<kPairs>(pairs, kPairs, head, dim);
-      float* at = to + head * all.head_stride + index_ * kStride;
-      *reinterpret_cast<float2*>(at + kPartialHeader + dim) = merged.values;
-      if (dim == 0) *reinterpret_cast<float2*>(at) = make_float2(merged.max, merged.sum);
-    });
+    const int end = mine_.first + (kHasOneSplit ? 1 : mine_.count);
+    for (int split = mine_.first; split < end; ++split) {
+      ForDimPairs(c_.head_dim, num_heads_, 2 * kPairs, [&](int head, int dim, bool exists) {
+        if (!exists) return;
+        const Merged merged = Merge<kPairs>(pairs, kPairs, head, dim);
+        float* at = to + head * all.head_stride + split * kStride;
+        *reinterpret_cast<float2*>(at + kPartialHeader + dim) = merged.values;
+        if (dim == 0) *reinterpret_cast<float2*>(at) = make_float2(merged.max, merged.sum);
+      });
+      pairs.first += kPairs * PairFloats<kDims>(c_);
+    }
     int32_t* arrived = call_.workspace.arrived + int64_t{workspace_row_} * gridDim.y + blockIdx.y;
-    if (!IsLast(arrived, splits_.count)) return;
+    if (!IsLast(arrived, kHasOneSplit ? splits_.count : min(splits_.count, int32_t{blocks_of_row_}))) return;
     if (splits_.count <= kMaxSplits / 2) {
       Store<kMaxSplits / 2>(all, splits_.count);
     } else {
@@ -281,9 +309,10 @@ class AttentionSplit {
   int workspace_row_, row_, kv_head_, first_head_, num_heads_;
   int position_;
   const int32_t* table_;  // blocks of the row's sequence
-  Splits splits_;
-  const int index_;
-  int begin_, end_;    // groups of this split: [begin_, end_)
+  Splits splits_;         // of the row
+  const Divisor& blocks_of_row_;
+  SplitRange mine_;    // of the splits
+  int begin_, end_;    // their groups: [begin_, end_)
   int blocks_[kHeld];  // of the cache, that have the groups to be loaded next
 };
 

@@ -27,6 +27,16 @@ FOURSTEP_HD Splits SplitsOf(const CacheView& c, int length) {
   return {groups, (groups + each - 1) / each, each};
 }
 
+// Successive splits of a row, which one of `blocks` blocks takes: as many for all blocks, or one more for the
+// first ones.
+struct SplitRange {
+  int first, count;
+};
+FOURSTEP_HD SplitRange SplitsOfBlock(int num_splits, int block, const Divisor& blocks) {
+  const int each = num_splits / blocks, rest = num_splits - each * blocks;
+  return {block * each + (block < rest ? block : rest), each + (block < rest ? 1 : 0)};
+}
+
 // A longer context for which a step is captured in place of this one, so that a graph serves many: fewer than
 // half of the blocks then find no split, mostly a tenth. A graph for the longest context served all before; a
 // step of eight rows at 1k of context began 2,048 blocks for 576 splits.

@@ -44,6 +44,22 @@ TEST(RowTiles, AStepIsCapturedForALongerContext) {
             (std::set<int32_t>{128, 256, 512, 768, 1024, 1280, 1536, 1792, 2048, 2560, 3072, 3584, 4096}));
 }
 
+TEST(RowTiles, BlocksShareTheSplitsOfARow) {
+  for (int splits = 1; splits <= kMaxSplits; ++splits) {
+    for (int blocks = 1; blocks <= kMaxSplits + 2; ++blocks) {
+      int next = 0;
+      for (int block = 0; block < blocks; ++block) {
+        const SplitRange range = SplitsOfBlock(splits, block, Divisor(blocks));
+        ASSERT_EQ(range.first, next);
+        ASSERT_GE(range.count, splits / blocks);
+        ASSERT_LE(range.count, (splits + blocks - 1) / blocks);
+        next += range.count;
+      }
+      ASSERT_EQ(next, splits);
+    }
+  }
+}
+
 TEST(RowTiles, ChunksShareAndLoneRowsComeFirst) {
   BatchRows rows;
   AddRows(rows, 3, 500, 1);
