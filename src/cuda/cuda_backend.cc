@@ -49,7 +49,8 @@ CudaBackend::CudaBackend(const CudaOptions& options) : max_rows_(options.max_row
                  properties.name, properties.major, properties.minor);
   name_ = fmt::format("cuda ({}, {} SMs)", properties.name, properties.multiProcessorCount);
   limits_ = {.num_sms = properties.multiProcessorCount,
-             .shared_bytes_per_block = static_cast<int32_t>(properties.sharedMemPerBlockOptin)};
+             .shared_bytes_per_block = static_cast<int32_t>(properties.sharedMemPerBlockOptin),
+             .l2_bytes = properties.l2CacheSize};
 #if defined(FOURSTEP_HAS_SM90A)
   limits_.has_wgmma = properties.major == 9;
 #endif

@@ -121,8 +121,9 @@ class CudaBackend final : public Backend {
   void LaunchAll();
   bool JoinsNext(size_t i) const;
   bool IsOnlyReader(size_t i) const;
-  void LaunchOp(const Op& op);
-  void LaunchLinearOp(const Op& op, Epilogue epilogue);
+  void LaunchOp(size_t i);
+  void LaunchLinearOp(size_t i, Epilogue epilogue);
+  WeightsAhead AheadOf(size_t i) const;
   void LaunchHead(const Op& op);
   void LaunchAttentionOp(const Op& op, const Op* rotate);  // with the rotation that joins it, or null
   HeadNorms NormsOf(const Op& rotate) const;

@@ -73,7 +73,7 @@ void CudaBackend::LaunchAll() {
       LaunchAttentionOp(program_[i + 1], &program_[i]);
       ++i;
     } else {
-      LaunchOp(program_[i]);
+      LaunchOp(i);
     }
   }
 }
@@ -101,7 +101,8 @@ RowForm CudaBackend::FormOf(LinearId consumer) const {
   return consumer.id < 0 ? RowForm{} : linear(consumer).input_form();
 }
 
-void CudaBackend::LaunchOp(const Op& op) {
+void CudaBackend::LaunchOp(size_t i) {
+  const Op& op = program_[i];
   const int32_t rows = shape_.num_rows;
   if (rows == 0) return;
   switch (op.kind) {
@@ -112,11 +113,11 @@ void CudaBackend::LaunchOp(const Op& op) {
       return LaunchNorm(activation({op.out}).view(), activation({op.x}).view(), VectorData({op.vector}),
                         op.epsilon, FormOf({op.linear}), nullptr, rows, stream_);
     case Kind::kLinear:
-      return LaunchLinearOp(op, Epilogue::kStore);
+      return LaunchLinearOp(i, Epilogue::kStore);
     case Kind::kResidual:
-      return LaunchLinearOp(op, Epilogue::kResidual);
+      return LaunchLinearOp(i, Epilogue::kResidual);
     case Kind::kGated:
-      return LaunchLinearOp(op, Epilogue::kGated);
+      return LaunchLinearOp(i, Epilogue::kGated);
     case Kind::kRotate:
       return LaunchRotateAndAppend(LayerCache(op.layer), activation({op.x}).view(), step_, NormsOf(op), rows,
                                    stream_);
@@ -134,7 +135,29 @@ HeadNorms CudaBackend::NormsOf(const Op& rotate) const {
   return {VectorData({rotate.vector}), VectorData({rotate.vector2}), rotate.epsilon};
 }
 
-void CudaBackend::LaunchLinearOp(const Op& op, Epilogue epilogue) {
+// Of the linear after linear `i`, where a norm or nothing stands between them, and where it is long enough
+// that memory is what it waits for. As much as memory brings while it is idle: tried on an H200 for the 8B,
+// twice as much was slower.
+WeightsAhead CudaBackend::AheadOf(size_t i) const {
+  constexpr int32_t kMostRows = 8, kPartOfL2 = 5;
+  constexpr int64_t kLongBytes = 24'000'000, kBytesDuringNorm = 10'000'000, kBytes = 5'000'000;
+  const auto kind_at = [&](size_t j) { return j < program_.size() ? program_[j].kind : Kind::kDraw; };
+  const bool has_norm = kind_at(i + 1) == Kind::kNorm;
+  const size_t next = i + (has_norm ? 2 : 1);
+  const Kind kind = kind_at(next);
+  const bool follows = has_norm ? kind == Kind::kLinear || kind == Kind::kGated
+                                : kind_at(i) == Kind::kGated && kind == Kind::kResidual;
+  if (!follows || shape_.num_rows > kMostRows) return {};
+  const LinearView v = linear({program_[next].linear}).view();
+  const int64_t bytes = int64_t{v.num_tiles} * v.num_units * v.unit_bytes();
+  if (v.kind != UnitKind::kFourBit || bytes < kLongBytes) return {};
+  const int64_t wanted =
+      std::min<int64_t>(has_norm ? kBytesDuringNorm : kBytes, limits_.l2_bytes / kPartOfL2);
+  return {v.units, static_cast<int32_t>(wanted / 16 * 16)};
+}
+
+void CudaBackend::LaunchLinearOp(size_t i, Epilogue epilogue) {
+  const Op& op = program_[i];
   const RowsView x = activation({op.x}).view(), out = activation({op.out}).view();
   LaunchLinear({.linear = linear({op.linear}).view(),
                 .x = x.values,
@@ -143,7 +166,8 @@ void CudaBackend::LaunchLinearOp(const Op& op, Epilogue epilogue) {
                 .out = out.values,
                 .out_stride = out.stride,
                 .epilogue = epilogue,
-                .form = FormOf({op.vector2})},
+                .form = FormOf({op.vector2}),
+                .ahead = AheadOf(i)},
                limits_, stream_);
 }
 

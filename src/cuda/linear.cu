@@ -52,7 +52,11 @@ __global__ __launch_bounds__(kThreads, 1) void LinearKernel(const __grid_constan
     if (warp == kWarps) Exchange::Init(sum_barriers, p.log_pairs);
   }
   __syncthreads();
-  if (warp == kWarps) return FillRing(memory, l.stream, tiles);
+  if (warp == kWarps) {
+    FillRing(memory, l.stream, tiles);
+    return BringToL2(p.call.ahead, static_cast<int>(blockIdx.y * gridDim.x + blockIdx.x),
+                     static_cast<int>(gridDim.x * gridDim.y));
+  }
   WeightRing ring(memory, warp);
   const Exchange exchange(sum_barriers, reinterpret_cast<float*>(shared + l.input_bytes), p.log_pairs);
   const BlockRows mine = RowsOfBlock(l);

@@ -22,6 +22,14 @@ enum class Epilogue : int32_t {
   kLogits,    // out = y, fp32
 };
 
+// Weights that another linear reads first, which a kernel of few rows brings to the L2 cache when it has no
+// more of its own to ask for: the shared memory of two linears does not fit an SM, so the other's rings begin
+// to fill only when this one has left it, and memory would be idle until then.
+struct WeightsAhead {
+  const uint8_t* units = nullptr;
+  int32_t bytes = 0;  // a multiple of 16
+};
+
 struct LinearCall {
   LinearView linear;
   const uint16_t* x;  // [num_rows, x_stride] BF16, in the form the linear reads; zero from k to x_stride
@@ -31,13 +39,15 @@ struct LinearCall {
   int32_t out_stride;
   Epilogue epilogue;
   RowForm form;  // kGated
+  WeightsAhead ahead = {};
 };
 
 // What the launcher must know of the device.
 struct DeviceLimits {
   int32_t num_sms = 0;
   int32_t shared_bytes_per_block = 0;  // the most that a block may ask for
-  bool has_wgmma = false;              // a Hopper GPU
+  int32_t l2_bytes = 0;
+  bool has_wgmma = false;  // a Hopper GPU
 };
 
 void LaunchLinear(const LinearCall& call, const DeviceLimits& limits, cudaStream_t stream);
