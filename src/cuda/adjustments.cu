@@ -14,7 +14,7 @@ __device__ int SlotOf(const StepView& step, int draw) {
 }
 
 // Block (part, draw). The statistics of the raw logits stay, but for what may be drawn.
-__global__ void AdjustKernel(SamplingView v, StepView step) {
+__global__ __launch_bounds__(kStatThreads) void AdjustKernel(SamplingView v, StepView step) {
   LetNextBegin();
   WaitForPrevious();
   __shared__ uint64_t scratch[kWarpLanes];
@@ -40,7 +40,7 @@ __global__ void AdjustKernel(SamplingView v, StepView step) {
 }
 
 // Block (part, draw): the ranks of the part's most probable tokens, ascending; all ones where it has no more.
-__global__ void TopOfPartsKernel(SamplingView v, StepView step) {
+__global__ __launch_bounds__(kStatThreads) void TopOfPartsKernel(SamplingView v, StepView step) {
   LetNextBegin();
   WaitForPrevious();
   __shared__ uint64_t scratch[kWarpLanes];

@@ -196,6 +196,7 @@ void CudaBackend::ReserveLogits(int32_t num_draws, int32_t vocab) {
   part_stats_ = DeviceArray<PartStats>(count * kStatParts, "logits");
   part_mass_ = DeviceArray<uint64_t>(count * kStatParts, "logits");
   part_bins_ = DeviceArray<uint64_t>(count * kStatParts * kMassBins, "logits");
+  decisions_ = DeviceArray<RowDecision>(count, "logits");
   list_ = DeviceArray<ListedToken>(count * kListCapacity, "logits");
   list_count_ = DeviceArray<int32_t>(count, "logits");
   adjusted_ = {};

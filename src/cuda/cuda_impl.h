@@ -174,6 +174,7 @@ class CudaBackend final : public Backend {
   DeviceArray<uint8_t> classes_;
   DeviceArray<PartStats> part_stats_;
   DeviceArray<uint64_t> part_mass_, part_bins_, part_top_, next_record_;
+  DeviceArray<RowDecision> decisions_;
   DeviceArray<ListedToken> list_;
   PinnedArray<TokenRecord> ring_;
   PinnedArray<TopTokens> top_ring_;  // as long, or none so far

@@ -233,6 +233,7 @@ SamplingView CudaBackend::Sampling() const {
           .stats = part_stats_.data(),
           .part_mass = part_mass_.data(),
           .part_bins = part_bins_.data(),
+          .decisions = decisions_.data(),
           .list = list_.data(),
           .list_count = list_count_.data(),
           .part_top = part_top_.data(),

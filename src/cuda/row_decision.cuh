@@ -1,18 +1,10 @@
-// What the statistics of a row's parts say together, and what the policy says of it.
+// From the statistics of a row's parts to its RowDecision.
 #pragma once
 
 #include "cuda/token_parts.cuh"
 #include "sampling/policy.h"
 
 namespace fourstep::cuda {
-
-struct RowDecision {
-  bool is_valid;
-  float entropy, log_sum_exp;  // nats
-  float max;                   // of the drawable tokens
-  int32_t argmax;              // the lowest of them
-  PolicyDecision policy;
-};
 
 // One warp; every lane gets the same.
 inline __device__ RowDecision Decide(const SamplingView& v, int draw, const SlotState& slot) {

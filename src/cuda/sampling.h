@@ -34,6 +34,15 @@ struct PartStats {
   double sum, weighted_sum;  // of e^d and d e^d, d = logit - max
 };
 
+// What the statistics of a row's parts say together, and what the policy says of it.
+struct RowDecision {
+  bool is_valid;
+  float entropy, log_sum_exp;  // nats
+  float max;                   // of the drawable tokens
+  int32_t argmax;              // the lowest of them
+  PolicyDecision policy;
+};
+
 struct ListedToken {
   float logit;
   int32_t token;
@@ -57,17 +66,18 @@ struct SamplingView {
   int32_t* last_tokens;         // [max_slots]
   const uint8_t* classes;       // [num_classes] TokenClass by id
   int32_t num_classes;
-  PartStats* stats;       // [max_draws, kStatParts]
-  uint64_t* part_mass;    // [max_draws, kStatParts]
-  uint64_t* part_bins;    // [max_draws, kStatParts, kMassBins]
-  ListedToken* list;      // [max_draws, kListCapacity]
-  int32_t* list_count;    // [max_draws], zero between steps
-  uint64_t* part_top;     // [max_draws, kStatParts, kMaxTopLogprobs] RankKey, or null
-  int32_t* num_done;      // one, zero between steps
-  TokenRecord* ring;      // [ring_capacity], memory of the host
-  TopTokens* top_ring;    // the same, or null
-  uint64_t* num_written;  // one, memory of the host: records in the ring, ever
-  uint64_t* next_record;  // one: the same, for the device
+  PartStats* stats;        // [max_draws, kStatParts]
+  uint64_t* part_mass;     // [max_draws, kStatParts]
+  uint64_t* part_bins;     // [max_draws, kStatParts, kMassBins]
+  RowDecision* decisions;  // [max_draws]
+  ListedToken* list;       // [max_draws, kListCapacity]
+  int32_t* list_count;     // [max_draws], zero between steps
+  uint64_t* part_top;      // [max_draws, kStatParts, kMaxTopLogprobs] RankKey, or null
+  int32_t* num_done;       // one, zero between steps
+  TokenRecord* ring;       // [ring_capacity], memory of the host
+  TopTokens* top_ring;     // the same, or null
+  uint64_t* num_written;   // one, memory of the host: records in the ring, ever
+  uint64_t* next_record;   // one: the same, for the device
   int32_t ring_capacity;
 };
 

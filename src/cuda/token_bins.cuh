@@ -157,16 +157,21 @@ __device__ __forceinline__ bool RankCut(const WeighedRow& row, uint64_t wanted, 
   __syncthreads();
   const int count = shared.num_ranked;
   if (count > BinnedDraw::kMostRanked) return false;
-  uint64_t key = 0, weight = 0;
-  if (thread < count) {
-    key = shared.ranked_keys[thread];
-    weight = shared.ranked_weights[thread];
-    uint64_t before = shared.mass_before;
-    for (int i = 0; i < count; ++i) before += shared.ranked_keys[i] < key ? shared.ranked_weights[i] : 0;
-    if (before < wanted && wanted <= before + weight) shared.last_key = key;
+  constexpr int kLanes = kPickThreads / BinnedDraw::kMostRanked;  // of a token
+  const int ranked = thread / kLanes;
+  uint64_t key = 0, weight = 0, before = 0;
+  if (ranked < count) {
+    key = shared.ranked_keys[ranked];
+    weight = shared.ranked_weights[ranked];
+    for (int i = thread % kLanes; i < count; i += kLanes)
+      before += shared.ranked_keys[i] < key ? shared.ranked_weights[i] : 0;
   }
+  for (int distance = 1; distance < kLanes; distance *= 2)
+    before += __shfl_xor_sync(kAllLanes, before, distance);
+  before += shared.mass_before;
+  if (ranked < count && before < wanted && wanted <= before + weight) shared.last_key = key;
   __syncthreads();
-  if (thread < count && key <= shared.last_key)
+  if (ranked < count && thread % kLanes == 0 && key <= shared.last_key)
     shared.kept.Add(PartOf(static_cast<int>(key & 0xFFFFFFFFu), row.vocab), weight);
   __syncthreads();
   return true;

@@ -10,7 +10,7 @@
 
 namespace fourstep::cuda {
 
-constexpr int kStatThreads = 256, kPickThreads = 1024;
+constexpr int kStatThreads = 1024, kPickThreads = 1024;
 constexpr uint64_t kNoLimit = ~uint64_t{0};
 // Exponents from here on are listed and binned. A row whose filters need more is read whole.
 constexpr float kListFloor = -12.0f;
@@ -70,6 +70,25 @@ struct PartRange {
 inline __device__ PartRange RangeOf(int part, int vocab) {
   return {static_cast<int>(int64_t{part} * vocab / kStatParts),
           static_cast<int>(int64_t{part + 1} * vocab / kStatParts)};
+}
+
+// visit(token, logit, exists) for a thread's share of a part, several loads under way at a time. Whole warps
+// come, also where some lanes have no token.
+template <class Visit>
+__device__ __forceinline__ void ForEachOfPart(const PartRange& range, const float* logits,
+                                              const Visit& visit) {
+  constexpr int kHeld = 5;  // a part of 160,000 tokens
+  const int thread = static_cast<int>(threadIdx.x);
+  for (int begin = range.begin; begin < range.end; begin += kHeld * kStatThreads) {
+    float held[kHeld];
+#pragma unroll
+    for (int n = 0; n < kHeld; ++n) held[n] = logits[min(begin + n * kStatThreads + thread, range.end - 1)];
+#pragma unroll
+    for (int n = 0; n < kHeld; ++n) {
+      const int token = begin + n * kStatThreads + thread;
+      visit(token, held[n], token < range.end);
+    }
+  }
 }
 
 // Inclusive, over the lanes of a warp in their order.
