@@ -18,6 +18,7 @@ namespace {
 struct LaunchPlan {
   Plan plan;
   StreamedLinear stream;
+  Divisor tile_blocks;
   int32_t block_rows;   // that a block takes, of those of the call
   int32_t stages;       // of the ring
   int32_t input_bytes;  // of shared memory, for inputs
@@ -44,24 +45,31 @@ __global__ __launch_bounds__(kThreads, 1) void LinearKernel(const __grid_constan
   // As a value of the whole warp: without it the compiler loops over lanes for every barrier that is set up
   // (a step of the 8B 2,219 us, with it 2,193).
   const int warp = __shfl_sync(kAllLanes, WarpIndex(), 0);
-  const BlockTiles tiles = TilesOf(p.call.linear.num_tiles, kIsGated ? 2 : 1, static_cast<int>(blockIdx.y),
-                                   static_cast<int>(gridDim.y));
+  const BlockTiles tiles =
+      TilesOf(p.call.linear.num_tiles, kIsGated ? 2 : 1, static_cast<int>(blockIdx.y), l.tile_blocks);
   const RingOf<Inputs> memory(shared + l.input_bytes + l.sum_bytes, l.stages);
+  // A block that begins when the kernel before has ended loses what stands before its first loads: the warp
+  // that fetches waits for the ring's barriers alone, the others meet when their inputs are under way.
+  const bool leads = warp % kTeamWarps == 0;
   if (threadIdx.x % kWarpLanes == 0) {
-    if (warp % kTeamWarps == 0 && warp < kWarps) memory.Init(warp / kTeamWarps);
-    if (warp == kWarps) Exchange::Init(sum_barriers, p.log_pairs);
+    if (leads && warp < kWarps) memory.Init(warp / kTeamWarps);
+    if (warp == 1) Exchange::Init(sum_barriers, p.log_pairs);
   }
-  __syncthreads();
+  constexpr int kRingBarrier = 1, kRingThreads = (kWarpTeams + 1) * kWarpLanes;
   if (warp == kWarps) {
+    SyncThreads(kRingBarrier, kRingThreads);
     FillRing(memory, l.stream, tiles);
     return BringToL2(p.call.ahead, static_cast<int>(blockIdx.y * gridDim.x + blockIdx.x),
                      static_cast<int>(gridDim.x * gridDim.y));
   }
+  __syncwarp();
+  if (leads) ArriveOnly(kRingBarrier, kRingThreads);
   WeightRing ring(memory, warp);
   const Exchange exchange(sum_barriers, reinterpret_cast<float*>(shared + l.input_bytes), p.log_pairs);
   const BlockRows mine = RowsOfBlock(l);
   WaitForPrevious();
   Inputs inputs(p, mine, reinterpret_cast<uint4*>(shared));
+  SyncWorkers();
   TileWalk<kTiles, kIsGated>(p, mine, tiles, exchange).Run(inputs, ring);
 }
 
@@ -98,6 +106,7 @@ void LaunchKernel(LaunchPlan l, const DeviceLimits& limits, cudaStream_t stream)
   const int row_blocks = (l.plan.call.num_rows + l.block_rows - 1) / l.block_rows;
   const int groups = l.plan.call.linear.num_tiles / (kIsGated ? 2 : 1);
   const int tile_blocks = std::clamp(limits.num_sms / row_blocks, 1, groups);
+  l.tile_blocks = tile_blocks;
   Launch(kernel, dim3(static_cast<unsigned>(row_blocks), static_cast<unsigned>(tile_blocks)), dim3(kThreads),
          static_cast<size_t>(bytes), stream, l);
 }

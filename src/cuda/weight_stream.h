@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "base/host_device.h"
+#include "cuda/divisor.h"
 
 namespace fourstep::cuda {
 
@@ -19,7 +20,7 @@ struct BlockTiles {
   int first, step, granule, count;
   FOURSTEP_HD int At(int i) const { return first + i / granule * step + i % granule; }
 };
-FOURSTEP_HD BlockTiles TilesOf(int num_tiles, int granule, int block, int num_blocks) {
+FOURSTEP_HD BlockTiles TilesOf(int num_tiles, int granule, int block, const Divisor& num_blocks) {
   const int granules = num_tiles / granule, mine = (granules - block + num_blocks - 1) / num_blocks;
   return {block * granule, num_blocks * granule, granule, mine > 0 ? mine * granule : 0};
 }
