@@ -114,13 +114,14 @@ __global__ __launch_bounds__(kStatThreads) void WeighKernel(SamplingView v, Step
 }
 
 // top-k, then top-p of what is left, then min-p; then the inverse of the distribution in the order of ids.
-__device__ int PickToken(const SamplingView& v, int draw, const SlotState& slot, const RowDecision& row) {
+// `listed` tokens of the row are in its list; `mass_of_part`: of part LaneIndex().
+__device__ int PickToken(const SamplingView& v, int draw, const SlotState& slot, const RowDecision& row,
+                         int listed, uint64_t mass_of_part) {
   __shared__ uint64_t scratch[kWarpLanes];
   const SamplingParams& params = slot.params;
   const auto by_rank = [](float logit, int token) { return RankKey(logit, token); };
   const auto by_id = [](float, int token) { return static_cast<uint64_t>(token); };
-  const uint64_t total =
-      WarpReduce(v.part_mass[draw * kStatParts + static_cast<int>(threadIdx.x % kWarpLanes)], Add{});
+  const uint64_t total = WarpReduce(mass_of_part, Add{});
   const bool has_top_p = params.top_p < 1;
   uint64_t wanted_mass = kNoLimit, wanted_tokens = kNoLimit;
   if (params.top_k > 0) {
@@ -131,7 +132,6 @@ __device__ int PickToken(const SamplingView& v, int draw, const SlotState& slot,
   // Models are mostly sure: the best token alone is then all that is left.
   if (wanted_tokens == 1 || wanted_mass <= kFullWeight) return row.argmax;
 
-  const int listed = v.list_count[draw];
   const Philox4 bits = Philox(params.seed, static_cast<uint64_t>(slot.output_position), kDrawPurpose);
   const uint64_t random = uint64_t{bits.v[0]} << 32 | bits.v[1];
   if (params.top_k <= 0 && params.min_p <= 0 && v.vocab <= BinSums::kMostTokens) {
@@ -186,10 +186,11 @@ __global__ __launch_bounds__(kPickThreads) void PickKernel(SamplingView v, StepV
   SlotState& slot = v.slots[slot_index];
   __shared__ RowDecision row;
   if (threadIdx.x == 0) row = v.decisions[draw];
-  const uint64_t base = *v.next_record;
+  const uint64_t base = *v.next_record, mass = v.part_mass[draw * kStatParts + LaneIndex()];
+  const int listed = v.list_count[draw];
   __syncthreads();
   int token = -1;
-  if (row.is_valid) token = IsGreedy(row) ? row.argmax : PickToken(v, draw, slot, row);
+  if (row.is_valid) token = IsGreedy(row) ? row.argmax : PickToken(v, draw, slot, row, listed, mass);
   __syncthreads();
   if (threadIdx.x != 0) return;
 

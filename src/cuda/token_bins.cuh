@@ -208,12 +208,17 @@ __device__ __forceinline__ int DrawOfPart(const WeighedRow& row, BinnedDraw& sha
   const int thread = static_cast<int>(threadIdx.x), lane = thread % kWarpLanes, warp = thread / kWarpLanes;
   const int each = (range.end - range.begin + kPickThreads - 1) / kPickThreads;
   const int begin = min(range.begin + thread * each, range.end), end = min(begin + each, range.end);
-  const auto weight_of = [&](int token) {
-    const float logit = row.logits[token];
-    return RankKey(logit, token) <= shared.last_key ? WeightOf(row.Exponent(logit)) : uint64_t{0};
-  };
-  uint64_t mine = 0;
-  for (int token = begin; token < end; ++token) mine += weight_of(token);
+  constexpr int kMostEach = BinSums::kMostTokens / kStatParts / kPickThreads;
+  float logits[kMostEach];  // all under way at a time
+#pragma unroll
+  for (int i = 0; i < kMostEach; ++i) logits[i] = begin + i < end ? row.logits[begin + i] : 0.0f;
+  uint64_t weights[kMostEach], mine = 0;
+#pragma unroll
+  for (int i = 0; i < kMostEach; ++i) {
+    const bool is_kept = begin + i < end && RankKey(logits[i], begin + i) <= shared.last_key;
+    weights[i] = is_kept ? WeightOf(row.Exponent(logits[i])) : 0;
+    mine += weights[i];
+  }
   const uint64_t in_warp = WarpScan(mine);
   if (lane == kWarpLanes - 1) scratch[warp] = in_warp;
   __syncthreads();
@@ -221,10 +226,14 @@ __device__ __forceinline__ int DrawOfPart(const WeighedRow& row, BinnedDraw& sha
   uint64_t before = __shfl_sync(kAllLanes, warps, max(warp - 1, 0));
   before = (warp > 0 ? before : 0) + in_warp - mine;
   if (before <= shared.rest && shared.rest < before + mine) {
-    uint64_t left = shared.rest - before;
-    int token = begin;
-    for (uint64_t weight; left >= (weight = weight_of(token)); ++token) left -= weight;
-    shared.token = token;
+    uint64_t sum = before;
+    int num_before = 0;
+#pragma unroll
+    for (int i = 0; i < kMostEach; ++i) {
+      sum += weights[i];
+      num_before += sum <= shared.rest ? 1 : 0;
+    }
+    shared.token = begin + num_before;
   }
   __syncthreads();
   return shared.token;
