@@ -123,7 +123,8 @@ class CudaBackend final : public Backend {
   bool IsOnlyReader(size_t i) const;
   void LaunchOp(size_t i);
   void LaunchLinearOp(size_t i, Epilogue epilogue);
-  WeightsAhead AheadOf(size_t i) const;
+  WeightsAhead WeightsAheadOf(size_t i) const;
+  CacheAhead CacheAheadOf(size_t i) const;
   void LaunchHead(const Op& op);
   void LaunchAttentionOp(const Op& op, const Op* rotate);  // with the rotation that joins it, or null
   HeadNorms NormsOf(const Op& rotate) const;

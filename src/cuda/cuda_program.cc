@@ -10,6 +10,9 @@ namespace {
 // Steps of more rows than this are long enough to launch kernel by kernel.
 constexpr int32_t kMaxGraphRows = 64;
 constexpr size_t kMaxGraphs = 96;
+// For more than these a linear does not stream, and their caches are more than L2 holds.
+constexpr int32_t kMostAheadRows = 8;
+constexpr int64_t kMostBlockBytes = 1 << 20;
 
 }  // namespace
 
@@ -138,8 +141,8 @@ HeadNorms CudaBackend::NormsOf(const Op& rotate) const {
 // Of the linear after linear `i`, where a norm or nothing stands between them, and where it is long enough
 // that memory is what it waits for. As much as memory brings while it is idle: tried on an H200 for the 8B,
 // twice as much was slower.
-WeightsAhead CudaBackend::AheadOf(size_t i) const {
-  constexpr int32_t kMostRows = 8, kPartOfL2 = 5;
+WeightsAhead CudaBackend::WeightsAheadOf(size_t i) const {
+  constexpr int32_t kPartOfL2 = 5;
   constexpr int64_t kLongBytes = 24'000'000, kBytesDuringNorm = 10'000'000, kBytes = 5'000'000;
   const auto kind_at = [&](size_t j) { return j < program_.size() ? program_[j].kind : Kind::kDraw; };
   const bool has_norm = kind_at(i + 1) == Kind::kNorm;
@@ -147,13 +150,38 @@ WeightsAhead CudaBackend::AheadOf(size_t i) const {
   const Kind kind = kind_at(next);
   const bool follows = has_norm ? kind == Kind::kLinear || kind == Kind::kGated
                                 : kind_at(i) == Kind::kGated && kind == Kind::kResidual;
-  if (!follows || shape_.num_rows > kMostRows) return {};
+  if (!follows || shape_.num_rows > kMostAheadRows) return {};
   const LinearView v = linear({program_[next].linear}).view();
   const int64_t bytes = int64_t{v.num_tiles} * v.num_units * v.unit_bytes();
   if (v.kind != UnitKind::kFourBit || bytes < kLongBytes) return {};
   const int64_t wanted =
       std::min<int64_t>(has_norm ? kBytesDuringNorm : kBytes, limits_.l2_bytes / kPartOfL2);
   return {v.units, static_cast<int32_t>(wanted / 16 * 16)};
+}
+
+// Of the attention after linear `i`: all of it or, where that is more than most of the L2 cache, some of
+// every split.
+CacheAhead CudaBackend::CacheAheadOf(size_t i) const {
+  if (i + 1 >= program_.size() || program_[i + 1].kind != Kind::kRotate || shape_.num_rows > kMostAheadRows)
+    return {};
+  const CacheView cache = LayerCache(program_[i + 1].layer);
+  const int64_t block_bytes = int64_t{cache.num_kv_heads} * cache.groups_per_block * kGroupTokens *
+                              cache.padded_dim * (cache.is_fp8 ? 1 : 2);
+  if (block_bytes % kCachePieceBytes != 0 || block_bytes > kMostBlockBytes) return {};
+  const int64_t row_blocks = (shape_.max_context + cache.block_tokens - 1) / cache.block_tokens;
+  const int64_t all_bytes = 2 * shape_.num_rows * row_blocks * block_bytes,
+                most_bytes = int64_t{limits_.l2_bytes} / 5 * 4;
+  const int64_t groups =
+      std::min<int64_t>(kAheadPeriod, kAheadPeriod * most_bytes / std::max<int64_t>(all_bytes, 1));
+  return {.k = static_cast<const uint8_t*>(cache.k),
+          .v = static_cast<const uint8_t*>(cache.v),
+          .step = step_,
+          .num_rows = shape_.num_rows,
+          .block_tokens = cache.block_tokens,
+          .block_pieces = static_cast<int32_t>(2 * block_bytes / kCachePieceBytes),
+          .block_bytes = static_cast<int32_t>(block_bytes),
+          .groups_per_block = cache.groups_per_block,
+          .groups = static_cast<int32_t>(groups)};
 }
 
 void CudaBackend::LaunchLinearOp(size_t i, Epilogue epilogue) {
@@ -167,7 +195,8 @@ void CudaBackend::LaunchLinearOp(size_t i, Epilogue epilogue) {
                 .out_stride = out.stride,
                 .epilogue = epilogue,
                 .form = FormOf({op.vector2}),
-                .ahead = AheadOf(i)},
+                .ahead = WeightsAheadOf(i),
+                .cache_ahead = CacheAheadOf(i)},
                limits_, stream_);
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <type_traits>
 
+#include "cuda/ahead.cuh"
 #include "cuda/gemm.h"
 #include "cuda/launch.h"
 #include "cuda/linear_tiles.cuh"
@@ -59,8 +60,10 @@ __global__ __launch_bounds__(kThreads, 1) void LinearKernel(const __grid_constan
   if (warp == kWarps) {
     SyncThreads(kRingBarrier, kRingThreads);
     FillRing(memory, l.stream, tiles);
-    return BringToL2(p.call.ahead, static_cast<int>(blockIdx.y * gridDim.x + blockIdx.x),
-                     static_cast<int>(gridDim.x * gridDim.y));
+    const int block = static_cast<int>(blockIdx.y * gridDim.x + blockIdx.x),
+              num_blocks = static_cast<int>(gridDim.x * gridDim.y);
+    BringToL2(p.call.ahead, block, num_blocks);
+    return BringToL2(p.call.cache_ahead, block, num_blocks);
   }
   __syncwarp();
   if (leads) ArriveOnly(kRingBarrier, kRingThreads);

@@ -10,6 +10,7 @@
 
 #include <cstdint>
 
+#include "cuda/ahead.h"
 #include "cuda/linear_view.h"
 #include "cuda/row_form.h"
 
@@ -22,14 +23,6 @@ enum class Epilogue : int32_t {
   kLogits,    // out = y, fp32
 };
 
-// Weights that another linear reads first, which a kernel of few rows brings to the L2 cache when it has no
-// more of its own to ask for: the shared memory of two linears does not fit an SM, so the other's rings begin
-// to fill only when this one has left it, and memory would be idle until then.
-struct WeightsAhead {
-  const uint8_t* units = nullptr;
-  int32_t bytes = 0;  // a multiple of 16
-};
-
 struct LinearCall {
   LinearView linear;
   const uint16_t* x;  // [num_rows, x_stride] BF16, in the form the linear reads; zero from k to x_stride
@@ -40,6 +33,7 @@ struct LinearCall {
   Epilogue epilogue;
   RowForm form;  // kGated
   WeightsAhead ahead = {};
+  CacheAhead cache_ahead = {};
 };
 
 // What the launcher must know of the device.

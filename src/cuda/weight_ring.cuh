@@ -183,20 +183,4 @@ __device__ __forceinline__ void FillRing(const RingMemory<kStageBytes>& memory, 
   if constexpr (!kHasBulkCopies) asm volatile("cp.async.wait_all;" ::: "memory");
 }
 
-// The part of block `block` of `num_blocks` in bringing weights to the L2 cache: one warp, all lanes.
-__device__ __forceinline__ void BringToL2(const WeightsAhead& ahead, int block, int num_blocks) {
-  constexpr int kLine = 128;
-  const int lanes = num_blocks * kWarpLanes,
-            each = (ahead.bytes + lanes * kLine - 1) / (lanes * kLine) * kLine,
-            begin = (block * kWarpLanes + LaneIndex()) * each, bytes = min(each, ahead.bytes - begin);
-  if (bytes <= 0) return;
-  const uint8_t* from = ahead.units + begin;
-  if constexpr (kHasBulkCopies) {
-    asm volatile("cp.async.bulk.prefetch.L2.global [%0], %1;" ::"l"(from), "r"(bytes) : "memory");
-  } else {
-    for (int at = 0; at < bytes; at += kLine)
-      asm volatile("prefetch.global.L2 [%0];" ::"l"(from + at) : "memory");
-  }
-}
-
 }  // namespace fourstep::cuda
