@@ -27,7 +27,7 @@ __device__ __forceinline__ void BringToL2(const WeightsAhead& ahead, int block, 
 
 // Blocks take turns at the rows. What positions and tables say was there before the step.
 __device__ __forceinline__ void BringToL2(const CacheAhead& ahead, int block, int num_blocks) {
-  if (ahead.groups == 0) return;
+  if (ahead.k == nullptr) return;
   const int row = block % ahead.num_rows,
             lanes = (num_blocks - row + ahead.num_rows - 1) / ahead.num_rows * kWarpLanes;
   const int count = ahead.step.positions[row] / ahead.block_tokens + 1, half = ahead.block_pieces / 2;
@@ -35,7 +35,6 @@ __device__ __forceinline__ void BringToL2(const CacheAhead& ahead, int block, in
   for (int i = block / ahead.num_rows * kWarpLanes + LaneIndex(); i < count * ahead.block_pieces;
        i += lanes) {
     const int of_row = i / ahead.block_pieces, piece = i - of_row * ahead.block_pieces;
-    if (of_row * ahead.groups_per_block % kAheadPeriod >= ahead.groups) continue;
     const uint8_t* from = piece < half ? ahead.k : ahead.v;
     const int in_block = (piece < half ? piece : piece - half) * kCachePieceBytes;
     BringToL2(from + int64_t{table[of_row]} * ahead.block_bytes + in_block, kCachePieceBytes);

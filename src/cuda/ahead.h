@@ -17,16 +17,13 @@ struct WeightsAhead {
   int32_t bytes = 0;  // a multiple of 16
 };
 
-// Keys and values of a layer, for each of `num_rows` rows: in every eight groups of positions those whose
-// blocks begin in the first `groups`. None where that is 0.
+// Keys and values of a layer, of all positions of each of `num_rows` rows. None where `k` is null.
 struct CacheAhead {
   const uint8_t *k = nullptr, *v = nullptr;  // [num_blocks, block_bytes]
   StepView step = {};
   Divisor num_rows, block_tokens, block_pieces;  // pieces: of a block's keys and values together
   int32_t block_bytes = 0;                       // of the keys: a multiple of kCachePieceBytes
-  int32_t groups_per_block = 0, groups = 0;
 };
 inline constexpr int kCachePieceBytes = 4096;  // that a lane asks for
-inline constexpr int kAheadPeriod = 8;         // groups
 
 }  // namespace fourstep::cuda
