@@ -57,8 +57,6 @@ __global__ __launch_bounds__(kRotateThreads) void RotateAndAppendKernel(CacheVie
 }
 
 // Block (some splits, kv head and tile of its heads, row): of those that are alone in their sequence.
-template <int kDims>
-constexpr unsigned kBlocksAnSm = kDims > 128 ? 1 : 2;
 template <class Cache, int kDims, bool kRotates, int kQueries, int kHeld>
 __global__ __launch_bounds__(kAttentionThreads, kHeld > 1 ? 1 : kBlocksAnSm<kDims>) void AttentionKernel(
     const __grid_constant__ AttentionCall call, StepView step, const int32_t* tiles, int first,
@@ -97,17 +95,6 @@ __global__ __launch_bounds__(kAttentionThreads) void MergeKernel(const __grid_co
       splits, kAttentionThreads / kWarpLanes);
 }
 
-// The most shared memory of a block of AttentionKernel: every SM has as much for kBlocksAnSm of them.
-template <int kDims>
-constexpr int kMostSplitBytes = (kBlocksAnSm<kDims> == 1 ? 99 : 48) * 1024;
-template <class Memory, int kDims>
-int SplitBytes(const CacheView& c, int splits) {
-  return static_cast<int>(sizeof(Memory)) +
-         splits * kPairs * PairFloats<kDims>(c) * static_cast<int>(sizeof(float));
-}
-// More of a row's splits than that are not worth the time that a long row then takes beside short ones.
-constexpr int kMostSplitsOfBlock = 4;
-
 // The most splits that a row of up to max_context positions has.
 int SplitsUpTo(const CacheView& c, int32_t max_context) {
   const int groups = (max_context + c.block_tokens - 1) / c.block_tokens * c.groups_per_block;
@@ -120,10 +107,10 @@ void LaunchSplits(const AttentionCall& call, const StepView& step, const int32_t
                   int splits, cudaStream_t stream) {
   const auto kernel = AttentionKernel<Cache, kDims, kRotates, kQueries, kHeld>;
   using Memory = SplitMemory<Cache, kDims, kQueries>;
-  const int bytes = SplitBytes<Memory, kDims>(call.cache, splits);
-  static const bool is_ready = AllowSharedBytes(kernel, kMostSplitBytes<kDims>);
+  const int bytes = Memory::Bytes(call.cache, splits);
+  static const bool is_ready = AllowSharedBytes(kernel, Memory::kMostBytes);
   (void)is_ready;
-  FOURSTEP_CUDA_REQUIRE(bytes <= kMostSplitBytes<kDims>);
+  FOURSTEP_CUDA_REQUIRE(bytes <= Memory::kMostBytes);
   Launch(kernel, grid, dim3(kAttentionThreads), static_cast<size_t>(bytes), stream, call, step, tiles, first,
          Divisor(static_cast<int32_t>(grid.x)));
 }
@@ -137,23 +124,21 @@ void LaunchAlone(const AttentionCall& call, const StepView& step, const TileList
   for (int32_t first = 0; first < rows.num_alone; first += kAttentionRows) {
     dim3 grid(static_cast<unsigned>(splits), static_cast<unsigned>(cache.num_kv_heads * HeadTiles(cache)),
               static_cast<unsigned>(std::min(kAttentionRows, rows.num_alone - first)));
-    const unsigned others = grid.y * grid.z;
     // Where no SM has two blocks anyway, a warp may hold two groups. Larger tiles and dimensions have no such
     // kernel, for the sake of the time to compile.
     if constexpr (kDims <= kMaxTileDims && kQueries <= kHalfTile) {
-      if (grid.x * others <= kFullGrid) {
+      if (grid.x * grid.y * grid.z <= kFullGrid) {
         LaunchSplits<Cache, kDims, kRotates, kQueries, 2>(call, step, rows.tiles, first, grid, 1, stream);
         continue;
       }
     }
-    int most = 1;
-    while (most < kMostSplitsOfBlock && SplitBytes<Memory, kDims>(cache, most + 1) <= kMostSplitBytes<kDims>)
-      ++most;
-    const int room = static_cast<int>(kBlocksAnSm<kDims> * kFullGrid / others),
-              fewest = (splits + most - 1) / most;
-    grid.x = static_cast<unsigned>(std::clamp(room, fewest, splits));
-    const int of_block = (splits + static_cast<int>(grid.x) - 1) / static_cast<int>(grid.x);
-    LaunchSplits<Cache, kDims, kRotates, kQueries, 1>(call, step, rows.tiles, first, grid, of_block, stream);
+    // As many blocks a row as all run at a time, if a block may have that many splits.
+    const int most = Memory::MostSplits(cache), fewest_blocks = (splits + most - 1) / most,
+              room = static_cast<int>(kBlocksAnSm<kDims> * kFullGrid / (grid.y * grid.z)),
+              blocks = std::clamp(room, fewest_blocks, splits);
+    grid.x = static_cast<unsigned>(blocks);
+    LaunchSplits<Cache, kDims, kRotates, kQueries, 1>(call, step, rows.tiles, first, grid,
+                                                      (splits + blocks - 1) / blocks, stream);
   }
 }
 

@@ -9,39 +9,10 @@
 #include "cuda/head_rotation.cuh"
 #include "cuda/kernel_util.cuh"
 #include "cuda/partial_attention.cuh"
+#include "cuda/split_memory.cuh"
 #include "cuda/warp_attention.cuh"
 
 namespace fourstep::cuda {
-
-// Warps 2 p and 2 p + 1 take the groups of part p of a split, each for half of the dimensions: so that all of
-// a group's keys and values can be under way at a time and still leave registers for several blocks an SM.
-constexpr int kPairs = kSplitParts, kAttentionThreads = 2 * kPairs * kWarpLanes;
-
-// Tiles of the query heads that share a kv head.
-FOURSTEP_HD int HeadTiles(const CacheView& c) {
-  return (c.heads_per_kv() + kTileQueries - 1) / kTileQueries;
-}
-
-// Heads of a tile, at most.
-FOURSTEP_HD int TileHeads(const CacheView& c) {
-  const int each = c.heads_per_kv();
-  return each < kTileQueries ? each : kTileQueries;
-}
-
-// Shared memory of a block; kQueries: heads of a tile, at most. Behind it are the results of the pairs for
-// each of its splits: [splits][kPairs][TileHeads][kPartialStride].
-template <class Cache, int kDims, int kQueries>
-struct SplitMemory {
-  alignas(16) uint16_t q[kQueries * kQueryStride<kDims>];
-  // The row's key, as the cache has it, and its value, by dimension: where the kernel rotates.
-  alignas(16) typename Cache::Value own[2][kDims];
-
-  __device__ float* results() { return reinterpret_cast<float*>(this + 1); }
-};
-template <int kDims>
-FOURSTEP_HD int PairFloats(const CacheView& c) {
-  return TileHeads(c) * kPartialStride<kDims>;
-}
 
 // Successive splits of a row's context, for the query heads of a tile that share a kv head. A warp has kHeld
 // groups under way at a time, from one split to the next too. With more than one a block has one split.
@@ -152,7 +123,7 @@ class AttentionSplit {
 
   // Of the warp that has loaded the groups from `first` on. All splits but the row's last are whole steps.
   __device__ __forceinline__ void SumSplits(Warp& warp, int first, Memory& memory, const Lanes& at) {
-    float* to = memory.results() + at.warp / 2 * PairFloats<kDims>(c_);
+    float* to = memory.results() + at.warp / 2 * Memory::PairFloats(c_);
     for (int end = begin_; end < end_;) {
       end = min(end + splits_.each, end_);
       SumGroups(warp, first, end, memory, at);
@@ -160,7 +131,7 @@ class AttentionSplit {
       warp.sums.Store(to, kPartialStride<kDims>, num_heads_, Warp::first_dim(), at.lane);
       if constexpr (kHasOneSplit) return;
       warp.sums = {};
-      to += kPairs * PairFloats<kDims>(c_);
+      to += kPairs * Memory::PairFloats(c_);
     }
   }
   // Those of a split, which ends at `end`.
@@ -275,7 +246,7 @@ class AttentionSplit {
 
   // From the results of the pairs to the output, by way of those of all splits where there are several.
   __device__ __forceinline__ void Finish(const float* results) const {
-    Partials pairs{results, PairFloats<kDims>(c_), kPartialStride<kDims>};
+    Partials pairs{results, Memory::PairFloats(c_), kPartialStride<kDims>};
     if (splits_.count == 1) return Store<kPairs>(pairs, kPairs);
     float* to = WorkspaceOf<kDims>(call_, workspace_row_, first_head_);
     const Partials all{to, kStride, kMaxSplits * kStride};
@@ -288,7 +259,7 @@ class AttentionSplit {
         *reinterpret_cast<float2*>(at + kPartialHeader + dim) = merged.values;
         if (dim == 0) *reinterpret_cast<float2*>(at) = make_float2(merged.max, merged.sum);
       });
-      pairs.first += kPairs * PairFloats<kDims>(c_);
+      pairs.first += kPairs * Memory::PairFloats(c_);
     }
     int32_t* arrived = call_.workspace.arrived + int64_t{workspace_row_} * gridDim.y + blockIdx.y;
     if (!IsLast(arrived, kHasOneSplit ? splits_.count : min(splits_.count, int32_t{blocks_of_row_}))) return;
