@@ -10,7 +10,13 @@
 
 namespace fourstep::cuda {
 
-constexpr int kStatThreads = 1024, kPickThreads = 1024;
+#ifdef FOURSTEP_RACECHECK
+constexpr int kStatThreads =
+    128;  // the same code: with 1,024 racecheck takes minutes for a test of few tokens
+#else
+constexpr int kStatThreads = 1024;
+#endif
+constexpr int kPickThreads = 1024;
 constexpr uint64_t kNoLimit = ~uint64_t{0};
 // Exponents from here on are listed and binned. A row whose filters need more is read whole.
 constexpr float kListFloor = -12.0f;
