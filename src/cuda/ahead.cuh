@@ -25,20 +25,11 @@ __device__ __forceinline__ void BringToL2(const WeightsAhead& ahead, int block, 
   if (bytes > 0) BringToL2(ahead.units + begin, bytes);
 }
 
-// Blocks take turns at the rows. What positions and tables say was there before the step.
 __device__ __forceinline__ void BringToL2(const CacheAhead& ahead, int block, int num_blocks) {
+  static_assert(kAheadLanes == kWarpLanes);
   if (ahead.k == nullptr) return;
-  const int row = block % ahead.num_rows,
-            lanes = (num_blocks - row + ahead.num_rows - 1) / ahead.num_rows * kWarpLanes;
-  const int count = ahead.step.positions[row] / ahead.block_tokens + 1, half = ahead.block_pieces / 2;
-  const int32_t* table = ahead.step.block_tables + int64_t{ahead.step.slots[row]} * ahead.step.max_blocks;
-  for (int i = block / ahead.num_rows * kWarpLanes + LaneIndex(); i < count * ahead.block_pieces;
-       i += lanes) {
-    const int of_row = i / ahead.block_pieces, piece = i - of_row * ahead.block_pieces;
-    const uint8_t* from = piece < half ? ahead.k : ahead.v;
-    const int in_block = (piece < half ? piece : piece - half) * kCachePieceBytes;
-    BringToL2(from + int64_t{table[of_row]} * ahead.block_bytes + in_block, kCachePieceBytes);
-  }
+  ForEachPiece(ahead, block, num_blocks, LaneIndex(),
+               [](const uint8_t* piece) { BringToL2(piece, kCachePieceBytes); });
 }
 
 }  // namespace fourstep::cuda
