@@ -107,6 +107,8 @@ void LaunchSplits(const AttentionCall& call, const StepView& step, const int32_t
                   int splits, cudaStream_t stream) {
   const auto kernel = AttentionKernel<Cache, kDims, kRotates, kQueries, kHeld>;
   using Memory = SplitMemory<Cache, kDims, kQueries>;
+  static_assert(sizeof(Memory) + kPairs * kQueries * kPartialStride<kDims> * sizeof(float) <=
+                Memory::kMostBytes);
   const int bytes = Memory::Bytes(call.cache, splits);
   static const bool is_ready = AllowSharedBytes(kernel, Memory::kMostBytes);
   (void)is_ready;

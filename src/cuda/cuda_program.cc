@@ -190,7 +190,7 @@ void CudaBackend::LaunchLinearOp(size_t i, Epilogue epilogue) {
                 .out_stride = out.stride,
                 .epilogue = epilogue,
                 .form = FormOf({op.vector2}),
-                .ahead = WeightsAheadOf(i),
+                .weights_ahead = WeightsAheadOf(i),
                 .cache_ahead = CacheAheadOf(i)},
                limits_, stream_);
 }

@@ -62,7 +62,7 @@ __global__ __launch_bounds__(kThreads, 1) void LinearKernel(const __grid_constan
     FillRing(memory, l.stream, tiles);
     const int block = static_cast<int>(blockIdx.y * gridDim.x + blockIdx.x),
               num_blocks = static_cast<int>(gridDim.x * gridDim.y);
-    BringToL2(p.call.ahead, block, num_blocks);
+    BringToL2(p.call.weights_ahead, block, num_blocks);
     return BringToL2(p.call.cache_ahead, block, num_blocks);
   }
   __syncwarp();

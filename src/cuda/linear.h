@@ -32,7 +32,7 @@ struct LinearCall {
   int32_t out_stride;
   Epilogue epilogue;
   RowForm form;  // kGated
-  WeightsAhead ahead = {};
+  WeightsAhead weights_ahead = {};
   CacheAhead cache_ahead = {};
 };
 

@@ -208,8 +208,8 @@ __device__ __forceinline__ int DrawOfPart(const WeighedRow& row, BinnedDraw& sha
   const int thread = static_cast<int>(threadIdx.x), lane = thread % kWarpLanes, warp = thread / kWarpLanes;
   const int each = (range.end - range.begin + kPickThreads - 1) / kPickThreads;
   const int begin = min(range.begin + thread * each, range.end), end = min(begin + each, range.end);
-  constexpr int kMostEach = BinSums::kMostTokens / kStatParts / kPickThreads;
-  float logits[kMostEach];  // all under way at a time
+  constexpr int kMostEach = BinSums::kMostTokens / kStatParts / kPickThreads;  // of a row that has bins
+  float logits[kMostEach];                                                     // all under way at a time
 #pragma unroll
   for (int i = 0; i < kMostEach; ++i) logits[i] = begin + i < end ? row.logits[begin + i] : 0.0f;
   uint64_t weights[kMostEach], mine = 0;

@@ -10,9 +10,8 @@
 
 namespace fourstep::cuda {
 
-#ifdef FOURSTEP_RACECHECK
-constexpr int kStatThreads =
-    128;  // the same code: with 1,024 racecheck takes minutes for a test of few tokens
+#ifdef FOURSTEP_RACECHECK  // with 1,024 threads it takes minutes for a test of few tokens
+constexpr int kStatThreads = 128;
 #else
 constexpr int kStatThreads = 1024;
 #endif

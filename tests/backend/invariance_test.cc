@@ -190,8 +190,8 @@ std::vector<float> RunAttention(Backend& b, const AttentionCase& c, int32_t chun
 // Rows of one sequence that stand together may share what they read of it. The long contexts are there
 // because the GPU shares contexts out by their length, in another way from 256 groups of 16 positions on, and
 // with blocks of one position, which are groups too, has more of them to a warp than are under way at a time;
-// in the first case rows have too little context to share on it. With eight kv heads a block of it takes
-// several splits of a row that has company, and one of a row that has none.
+// in the first case rows have too little context to share on it. With eight kv heads a block of the
+// GPU takes several splits of a row that has company, and one of a row that has none.
 class AttentionInChunks : public testing::TestWithParam<KvCacheFormat> {};
 
 TEST_P(AttentionInChunks, GiveTheSameRows) {

@@ -49,12 +49,11 @@ TEST(E2M1, EncodesToNearestEvenAndSaturates) {
   for (uint8_t code = 9; code < 16; ++code) EXPECT_EQ(E2M1::Encode(E2M1::Decode(code)), code);
 }
 
-// All signs, exponents and leading bits, each with the lowest bits that a rounding could see.
+// All signs, exponents and leading bits, each with the lowest bits that a rounding could see; NaN too.
 TEST(E2M1, RoundsAsItsCodesDo) {
   for (uint32_t high = 0; high < 1u << 20; ++high) {
     for (const uint32_t low : {0u, 1u, 0x800u, 0xFFFu}) {
       const float x = FloatFromBits(high << 12 | low);
-      if (std::isnan(x)) continue;
       ASSERT_EQ(FloatBits(E2M1::Round(x)), FloatBits(E2M1::Decode(E2M1::Encode(x)))) << x;
     }
   }
